@@ -1,0 +1,45 @@
+# `make demo` and `make test` are the two commands; both set up .venv first, on any fresh machine
+# with Python 3.11 or newer, a C++ compiler and a package registry.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+RUN := $(BIN)/python
+PIP := $(RUN) -m pip --disable-pip-version-check -q
+BUILD_INPUTS := $(wildcard csrc/*.cpp csrc/*.hpp) setup.py pyproject.toml constraints.txt
+
+.PHONY: help venv format lint types test test-full check demo clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+venv: $(READY) ## set up .venv with pinned versions and the compiled ranker
+$(READY): $(BUILD_INPUTS)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "dsah needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 2; }
+	@echo "setting up $(VENV) (a few minutes the first time)"
+	@$(PIP) install -c constraints.txt setuptools wheel pybind11
+	@$(PIP) install -c constraints.txt torch
+	@$(PIP) install -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
+
+format: $(READY) ## rewrite Python and C++ in house style
+	@$(BIN)/ruff check --fix-only -q . ; $(BIN)/ruff format -q . ; $(BIN)/clang-format -i $$(git ls-files 'csrc/*.cpp' 'csrc/*.hpp')
+
+lint: $(READY) ## format, lint and types, as CI runs them
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	@$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*.cpp' 'csrc/*.hpp')
+	@$(BIN)/mypy
+
+test: $(READY) ## the fast suite (within 15 minutes on 2 cores)
+	@$(RUN) -m pytest -q
+
+test-full: $(READY) ## every test, with the long counts (about an hour)
+	@$(RUN) -m pytest -q -m ''
+
+check: lint test ## what CI runs
+
+clean: ## remove builds and caches, keep .venv
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
