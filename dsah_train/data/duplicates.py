@@ -1,0 +1,50 @@
+"""Pictures that occur both among the queries and among what they are measured against."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Hashable
+
+from dsah_train.data.records import Dataset, Part
+
+__all__ = ["find_duplicates"]
+
+Place = tuple[str, Part, int]
+
+
+def find_duplicates(
+    dataset: Dataset, key: Callable[[str], Hashable] | None = None
+) -> tuple[tuple[str, str], ...]:
+    """Pairs (query name, train or gallery name) of files with equal bytes, in query order.
+
+    Args:
+        dataset: The data set to look through.
+        key: Cheap value by picture name that equal files share (size, checksum): only pictures
+            whose value occurs on both sides are read and hashed. None reads all of them.
+    """
+    cheap = key or (lambda name: 0)
+    searched: dict[Hashable, list[Place]] = defaultdict(list)
+    known: set[str] = set()
+    for part in (dataset.train, dataset.gallery):
+        for index, name in enumerate(part.names):
+            if name not in known:
+                known.add(name)
+                searched[cheap(name)].append((name, part, index))
+    asked: dict[Hashable, list[Place]] = defaultdict(list)
+    for index, name in enumerate(dataset.query.names):
+        asked[cheap(name)].append((name, dataset.query, index))
+    pairs = []
+    for value in asked.keys() & searched.keys():
+        by_digest: dict[bytes, list[str]] = defaultdict(list)
+        for place in searched[value]:
+            by_digest[_digest(place)].append(place[0])
+        for place in asked[value]:
+            pairs += [(place[0], other) for other in by_digest.get(_digest(place), ())]
+    order = {name: index for index, name in enumerate(dataset.query.names)}
+    return tuple(sorted(pairs, key=lambda pair: (order[pair[0]], pair[1])))
+
+
+def _digest(place: Place) -> bytes:
+    _, part, index = place
+    return hashlib.sha256(part.read(index)).digest()
