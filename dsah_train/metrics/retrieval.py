@@ -1,0 +1,256 @@
+"""All retrieval figures of one set of codes: `evaluate_codes` returns an `Evaluation`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dsah_infer.contract import PAD_ID
+from dsah_infer.errors import UsageError
+from dsah_train.metrics.average_precision import mean_average_precision, precision_sums
+from dsah_train.metrics.bits import CodeHealth, code_health
+from dsah_train.metrics.intervals import Interval, bootstrap_mean
+from dsah_train.metrics.ranking import rank_gallery
+from dsah_train.metrics.ties import distance_histogram, tie_bounds
+
+__all__ = ["Curve", "Evaluation", "evaluate_codes"]
+
+LOOKUP_RADIUS = 2  # the radius that the literature reports
+CURVE_POINTS = 200
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Mean precision and recall over queries at some cut-offs, for plots.
+
+    Attributes:
+        at: Cut-offs: ranks N, or radii.
+        precision: Mean precision of the items within the cut-off.
+        recall: Mean share of a query's relevant items within the cut-off.
+    """
+
+    at: tuple[int, ...]
+    precision: tuple[float, ...]
+    recall: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Retrieval quality of one set of codes. Definitions: `average_precision`, `ties`.
+
+    All means are over all queries; a query without relevant items in the gallery counts as 0.
+
+    Attributes:
+        bits: Stored bits of one code.
+        symbol_bits: Bits of one symbol; distances count symbols.
+        queries: Number of queries.
+        gallery: Number of gallery items.
+        queries_without_match: Queries that no gallery item is relevant to.
+        map: MAP@all in the production order (distance, id).
+        map_interval: Its 95 % bootstrap interval over queries.
+        map_expected: MAP@all expected over all orders of equal distances, exact.
+        map_best: MAP@all when every tie falls well.
+        map_worst: MAP@all when every tie falls badly.
+        map_at: MAP@k by k, denominator min(R, k).
+        map_at_retrieved: MAP@k by k, denominator the relevant items among the first k.
+        precision_at: Mean precision of the first N items, by N.
+        precision_radius2: Mean precision of the items within distance 2; an empty ball is 0.
+        empty_radius2: Share of queries with nothing within distance 2.
+        map_asymmetric: MAP@all with float queries against stored bits, where activations were
+            given.
+        by_rank: Precision and recall over ranks: the PR curve.
+        by_radius: Precision and recall over radii 0..max; an empty ball has precision 0.
+        relevant_distances: Relevant pairs at each distance 0..max, over all queries.
+        irrelevant_distances: The other pairs at each distance.
+        health: Bit statistics of the gallery codes.
+        average_precision: AP@all of each query, in query order.
+    """
+
+    bits: int
+    symbol_bits: int
+    queries: int
+    gallery: int
+    queries_without_match: int
+    map: float
+    map_interval: Interval
+    map_expected: float
+    map_best: float
+    map_worst: float
+    map_at: dict[int, float]
+    map_at_retrieved: dict[int, float]
+    precision_at: dict[int, float]
+    precision_radius2: float
+    empty_radius2: float
+    map_asymmetric: float | None
+    by_rank: Curve
+    by_radius: Curve
+    relevant_distances: tuple[int, ...]
+    irrelevant_distances: tuple[int, ...]
+    health: CodeHealth
+    average_precision: tuple[float, ...]
+
+    def to_json(self) -> str:
+        """JSON text; the keys of the per-cut-off tables become strings."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Evaluation:
+        """Inverse of `to_json`.
+
+        Raises:
+            UsageError: Text of something else.
+        """
+        try:
+            fields = json.loads(text)
+            for name in ("map_at", "map_at_retrieved", "precision_at"):
+                fields[name] = {int(k): v for k, v in fields[name].items()}
+            for name in ("relevant_distances", "irrelevant_distances", "average_precision"):
+                fields[name] = tuple(fields[name])
+            for name in ("by_rank", "by_radius"):
+                fields[name] = Curve(**{k: tuple(v) for k, v in fields[name].items()})
+            fields["map_interval"] = Interval(**fields["map_interval"])
+            fields["health"]["ones"] = tuple(fields["health"]["ones"])
+            fields["health"] = CodeHealth(**fields["health"])
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"not a record of an evaluation ({error})") from None
+
+
+def evaluate_codes(
+    query_codes: npt.NDArray[np.uint8],
+    query_targets: npt.NDArray[np.uint8],
+    gallery_codes: npt.NDArray[np.uint8],
+    gallery_targets: npt.NDArray[np.uint8],
+    *,
+    bits: int,
+    symbol_bits: int = 1,
+    topk: tuple[int, ...] = (100, 1000, 5000),
+    same_items: npt.NDArray[np.int64] | None = None,
+    query_activations: npt.NDArray[np.float32] | None = None,
+) -> Evaluation:
+    """Rank the gallery for every query by `dsah_infer.HammingIndex` and score the rankings.
+
+    Args:
+        query_codes: Packed codes, uint8 (m, ceil(bits / 8)).
+        query_targets: Multi-hot labels, uint8 (m, C); relevant = shares at least one label.
+        gallery_codes: Packed codes, uint8 (n, ceil(bits / 8)).
+        gallery_targets: Multi-hot labels, uint8 (n, C).
+        bits: Stored bits of one code.
+        symbol_bits: Bits of one symbol; 1 for sign codes.
+        topk: Cut-offs for MAP@k and precision@N; those beyond the gallery are left out.
+        same_items: Gallery row of each query itself, -1 for none, int64 (m,); left out.
+        query_activations: float32 (m, A), for the asymmetric MAP.
+
+    Returns:
+        The figures of `Evaluation`.
+
+    Raises:
+        UsageError: A cut-off below 1, empty input, or targets that do not fit the codes.
+        CodeError: Codes of the wrong dtype or width.
+    """
+    if any(k < 1 for k in topk):
+        raise UsageError(f"topk = {topk}, allowed: ranks of 1 or more")
+    items = len(gallery_codes) - (0 if same_items is None else 1)
+    cutoffs = tuple(sorted({k for k in topk if k <= items}))
+    ranks = _curve_ranks(max(items, 1))
+    levels = bits // symbol_bits + 1
+    parts: dict[str, list[npt.NDArray]] = {}
+    for chunk in rank_gallery(
+        query_codes,
+        query_targets,
+        gallery_codes,
+        gallery_targets,
+        bits=bits,
+        symbol_bits=symbol_bits,
+        same_items=same_items,
+    ):
+        sums, hits = precision_sums(chunk.relevant, (*cutoffs, len(gallery_codes)))
+        real = chunk.ids != PAD_ID
+        for name, value in {
+            "total": chunk.total,
+            "sums": sums,
+            "hits": hits,
+            "hits_by_rank": np.cumsum(chunk.relevant, axis=1)[:, np.asarray(ranks) - 1],
+            "within": distance_histogram(chunk.distances, real, levels),
+            "hits_within": distance_histogram(chunk.distances, chunk.relevant, levels),
+        }.items():
+            parts.setdefault(name, []).append(value)
+    table = {name: np.concatenate(values) for name, values in parts.items()}
+
+    total = table["total"]
+    ap = table["sums"][:, -1] / np.maximum(total, 1)
+    ties = tie_bounds(table["within"], table["hits_within"])
+    by_radius = _radius_curve(table["within"], table["hits_within"], total)
+    ball = table["within"][:, : LOOKUP_RADIUS + 1].sum(axis=1)
+    k = np.asarray(cutoffs, dtype=np.int64)
+    sums, hits = table["sums"][:, :-1], table["hits"][:, :-1]
+    return Evaluation(
+        bits=bits,
+        symbol_bits=symbol_bits,
+        queries=len(query_codes),
+        gallery=len(gallery_codes),
+        queries_without_match=int((total == 0).sum()),
+        map=float(ap.mean()),
+        map_interval=bootstrap_mean(ap),
+        map_expected=float(ties.expected.mean()),
+        map_best=float(ties.best.mean()),
+        map_worst=float(ties.worst.mean()),
+        map_at=_by(cutoffs, sums / np.maximum(np.minimum(total[:, None], k), 1)),
+        map_at_retrieved=_by(cutoffs, sums / np.maximum(hits, 1)),
+        precision_at=_by(cutoffs, hits / np.maximum(k, 1)),
+        precision_radius2=by_radius.precision[min(LOOKUP_RADIUS, levels - 1)],
+        empty_radius2=float((ball == 0).mean()),
+        map_asymmetric=None
+        if query_activations is None
+        else mean_average_precision(
+            query_codes,
+            query_targets,
+            gallery_codes,
+            gallery_targets,
+            bits=bits,
+            symbol_bits=symbol_bits,
+            same_items=same_items,
+            weights=query_activations,
+        ),
+        by_rank=Curve(
+            ranks,
+            _means(table["hits_by_rank"] / np.asarray(ranks)),
+            _means(table["hits_by_rank"] / np.maximum(total[:, None], 1)),
+        ),
+        by_radius=by_radius,
+        relevant_distances=tuple(table["hits_within"].sum(axis=0).tolist()),
+        irrelevant_distances=tuple((table["within"] - table["hits_within"]).sum(axis=0).tolist()),
+        health=code_health(gallery_codes, bits),
+        average_precision=tuple(ap.tolist()),
+    )
+
+
+def _curve_ranks(items: int) -> tuple[int, ...]:
+    """About `CURVE_POINTS` ranks in 1..items, dense at the top where curves bend."""
+    grid = np.concatenate(
+        [np.geomspace(1, items, CURVE_POINTS // 2), np.linspace(1, items, CURVE_POINTS // 2)]
+    )
+    return tuple(np.unique(grid.round().astype(int)).tolist())
+
+
+def _radius_curve(
+    within: npt.NDArray[np.int64], hits: npt.NDArray[np.int64], total: npt.NDArray[np.int64]
+) -> Curve:
+    ball, found = np.cumsum(within, axis=1), np.cumsum(hits, axis=1)
+    return Curve(
+        tuple(range(ball.shape[1])),
+        _means(found / np.maximum(ball, 1)),
+        _means(found / np.maximum(total[:, None], 1)),
+    )
+
+
+def _means(values: npt.NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(values.mean(axis=0).tolist())
+
+
+def _by(cutoffs: tuple[int, ...], values: npt.NDArray[np.float64]) -> dict[int, float]:
+    return dict(zip(cutoffs, _means(values), strict=True))
