@@ -1,0 +1,104 @@
+"""One look for all plots, and the one place that touches matplotlib."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dsah_infer.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "COLOURS",
+    "GOOD",
+    "INK",
+    "MUTED",
+    "WRONG",
+    "axes",
+    "plain_ticks",
+    "save",
+    "write_picture",
+]
+
+# Okabe and Ito's palette: told apart with every common colour vision, and in grey by order.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8A8A8A", "#1A1A1A")
+GOOD, WRONG = COLOURS[0], COLOURS[1]
+INK, MUTED = "#222222", "#6E6E6E"
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+def axes(
+    rows: int = 1, columns: int = 1, *, width: float = 6.4, height: float = 4.0
+) -> tuple[Figure, list[Axes]]:
+    """A figure in house style and its axes, row by row.
+
+    Args:
+        rows: Rows of axes.
+        columns: Columns of axes.
+        width: Width of the figure, inches.
+        height: Height of the figure, inches.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingDependencyError("plots need matplotlib: pip install 'dsah[train]'") from None
+    # A Figure of its own, not pyplot: no global state, no display, safe in threads.
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    cells = [cell for row in grid for cell in row]
+    for cell in cells:
+        cell.spines[["top", "right"]].set_visible(False)
+        cell.spines[["left", "bottom"]].set_color(MUTED)
+        cell.tick_params(colors=INK, labelsize=9)
+        cell.grid(color="#E3E3E3", linewidth=0.8)
+        cell.set_axisbelow(True)
+    return figure, cells
+
+
+def plain_ticks(axis: Axis, *, minor: bool = False) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers."""
+
+    def major(value: float, _: int | None = None) -> str:
+        return f"{value:g}"
+
+    def one_two_five(value: float, _: int | None = None) -> str:
+        text = f"{value:g}"
+        return text if text.strip("0.")[:1] in {"2", "5"} else ""
+
+    axis.set_major_formatter(major)
+    # Over less than a decade or two the powers of ten alone leave the axis nearly bare.
+    axis.set_minor_formatter(one_two_five if minor else "")
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure as PNG; equal figures give equal bytes."""
+    return write_picture(
+        path, lambda part: figure.savefig(part, format="png", metadata={"Software": None})
+    )
+
+
+def write_picture(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
+    """Call ``write`` on a temporary file beside ``path``, then move it there."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(handle)
+    part = Path(name)
+    try:
+        write(part)
+        part.chmod(0o644)
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return target
