@@ -43,7 +43,7 @@ class ModelFile:
 
 
 def looks_like_onnx(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` may be ONNX (field 1, the IR version, comes first)."""
+    """Whether a file beginning with ``head`` may be ONNX: the IR version, field 1, comes first."""
     return len(head) > 2 and head[0] == 0x08 and head[1] < 0x80
 
 

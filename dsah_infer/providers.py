@@ -1,0 +1,113 @@
+"""Which onnxruntime is installed, which device it can really use, and if not, why.
+
+onnxruntime lists the providers it was compiled with, not those whose libraries load, and its
+CPU and GPU wheels overwrite each other's files. The questions are asked here, once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.metadata
+import io
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dsah_infer.errors import MissingDependencyError
+
+__all__ = ["DEVICES", "best_device", "clashing_wheels", "import_onnxruntime", "preload", "why_not"]
+
+log = logging.getLogger("dsah_infer")
+
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+#: Device -> the providers to ask for, the wanted one first.
+DEVICES: Mapping[str, tuple[str, ...]] = {
+    "cpu": (CPU,),
+    "cuda": (CUDA, CPU),
+    "tensorrt": (TENSORRT, CUDA, CPU),
+}
+_LIBRARY = {
+    CUDA: "libonnxruntime_providers_cuda.so",
+    TENSORRT: "libonnxruntime_providers_tensorrt.so",
+}
+_WHEELS = ("onnxruntime", "onnxruntime-gpu")
+
+
+def clashing_wheels() -> tuple[str, ...]:
+    """The installed onnxruntime wheels with their versions, if more than one; else empty."""
+    found = []
+    for name in _WHEELS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{name} {importlib.metadata.version(name)}")
+    return tuple(found) if len(found) > 1 else ()
+
+
+def import_onnxruntime() -> Any:
+    """The onnxruntime module.
+
+    Raises:
+        MissingDependencyError: None is installed, or both wheels are.
+    """
+    both = clashing_wheels()
+    if both:
+        raise MissingDependencyError(
+            f"{' and '.join(both)} are both installed and overwrite each other's files; run "
+            "'pip uninstall onnxruntime onnxruntime-gpu', then install one: "
+            "pip install 'dsah[cpu]' or pip install 'dsah[gpu]'"
+        )
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"onnxruntime cannot be imported ({error}); pip install 'dsah[cpu]', or "
+            "pip install 'dsah[gpu]' for NVIDIA cards"
+        ) from None
+    return onnxruntime
+
+
+def best_device(runtime: Any) -> str:
+    """``cuda`` where its provider's libraries load, else ``cpu``, with a log line saying why."""
+    if CUDA not in runtime.get_available_providers():
+        return "cpu"
+    preload(runtime)
+    reason = library_error(runtime, CUDA)
+    if reason is None:
+        return "cuda"
+    log.warning("CUDA is not used, running on the CPU: %s", reason)
+    return "cpu"
+
+
+def preload(runtime: Any) -> None:
+    """Load CUDA libraries that came as wheels, where this onnxruntime can."""
+    if hasattr(runtime, "preload_dlls"):
+        # It prints what it did not find, which is not an error here.
+        with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+            runtime.preload_dlls()
+
+
+def why_not(runtime: Any, provider: str) -> str:
+    """Why ``provider`` did not come up, in one line."""
+    if provider not in runtime.get_available_providers():
+        return (
+            f"the installed onnxruntime {runtime.__version__} was built without {provider}; "
+            "'pip uninstall onnxruntime', then pip install 'dsah[gpu]'"
+        )
+    return library_error(runtime, provider) or f"{provider} refused the graph"
+
+
+def library_error(runtime: Any, provider: str) -> str | None:
+    """What the dynamic linker says about the provider's library; None if it loads."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "no NVIDIA driver (libcuda.so.1 is missing)"
+    library = Path(runtime.__file__).parent / "capi" / _LIBRARY[provider]
+    try:
+        shared = library.with_name("libonnxruntime_providers_shared.so")
+        ctypes.CDLL(str(shared), mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        return str(error)
+    return None

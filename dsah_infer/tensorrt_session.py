@@ -1,0 +1,168 @@
+"""A `Session` on a TensorRT plan. **Unverified**: no engine has ever run in this project.
+
+Plans are built by ``export/to_tensorrt.py``. This module is written against the documented
+interface of TensorRT 10 and 11 (``deserialize_cuda_engine``, ``set_input_shape``,
+``set_tensor_address``, ``execute_async_v3``) and tested up to the missing GPU only. The plan is
+a plain serialised engine; what it means is in the sidecar ``<plan>.json`` beside it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsah_infer.contract import CodeContract
+from dsah_infer.cuda_runtime import DEVICE_TO_HOST, HOST_TO_DEVICE, CudaRuntime, driver_error
+from dsah_infer.errors import DeviceError, MissingDependencyError, ModelFileError, UsageError
+from dsah_infer.session import output_shapes
+
+__all__ = ["TensorRtSession", "read_sidecar"]
+
+SIDECAR_KEYS = (
+    "contract",
+    "library",
+    "library_version",
+    "compute_capability",
+    "precision",
+    "profile",
+    "onnx_fingerprint",
+)
+
+
+def read_sidecar(plan: Path) -> dict[str, Any]:
+    """The facts of ``plan`` in ``<plan>.json``, with ``contract`` as a `CodeContract`.
+
+    Raises:
+        ModelFileError: Plan or sidecar is missing, or the sidecar lacks a fact.
+        ContractError: Its contract is malformed or of a newer format version.
+    """
+    sidecar = plan.with_name(plan.name + ".json")
+    build = "build both with export/to_tensorrt.py"
+    for path in (plan, sidecar):
+        if not path.is_file():
+            raise ModelFileError(f"{path}: no such file; {build}")
+    try:
+        facts = json.loads(sidecar.read_text())
+        missing = [key for key in SIDECAR_KEYS if key not in facts]
+    except (ValueError, TypeError) as error:
+        raise ModelFileError(f"{sidecar}: not the sidecar of a plan ({error}); {build}") from None
+    if missing:
+        raise ModelFileError(f"{sidecar}: lacks {', '.join(missing)}; {build}")
+    contract = facts["contract"]
+    text = contract if isinstance(contract, str) else json.dumps(contract)
+    return {**facts, "contract": CodeContract.from_json(text)}
+
+
+class TensorRtSession:
+    """Runs a plan on the first CUDA device; batches go through its optimisation profile.
+
+    Unverified: see the head of this module.
+    """
+
+    provider = "TensorRT"
+
+    def __init__(self, plan: Path, device: str = "auto") -> None:
+        """Load a plan.
+
+        Raises:
+            UsageError: A device other than ``auto`` and ``tensorrt``.
+            ModelFileError: The plan was built by another library version or for another card.
+            MissingDependencyError: The library that built it is not installed.
+            DeviceError: There is no NVIDIA driver or device.
+        """
+        if device not in ("auto", "tensorrt"):
+            raise UsageError(f"device {device!r} for a TensorRT plan; allowed: auto, tensorrt")
+        facts = read_sidecar(plan)
+        self.contract: CodeContract = facts["contract"]
+        self._plan = plan
+        missing = driver_error()
+        if missing:  # asked first: TensorRT's own runtime ends the process without a driver
+            raise DeviceError(
+                f"{plan}: a TensorRT plan needs an NVIDIA card: {missing}; on this machine use "
+                "the ONNX file that it was built from"
+            )
+        library = _import_library(facts)
+        self._cuda = CudaRuntime()
+        built_for, here = str(facts["compute_capability"]), self._cuda.compute_capability()
+        if built_for not in (here, "any"):
+            raise ModelFileError(
+                f"{plan}: built for compute capability {built_for}, this card has {here}; build "
+                "it here with export/to_tensorrt.py"
+            )
+        self._largest = int(facts["profile"]["max"])
+        self._lock = threading.Lock()  # an execution context serves one run at a time
+        self._runtime = library.Runtime(library.Logger(library.Logger.WARNING))
+        self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
+        if self._engine is None:
+            raise ModelFileError(f"{plan}: {facts['library']} cannot load it; build it again")
+        self._context = self._engine.create_execution_context()
+
+    def run(self, outputs: Sequence[str], images: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
+        """The named outputs for images uint8 (n, S, S, 3), n >= 1, split to fit the profile."""
+        parts = [
+            self._run_part(outputs, images[at : at + self._largest])
+            for at in range(0, len(images), self._largest)
+        ]
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+    def _run_part(
+        self, outputs: Sequence[str], images: npt.NDArray[np.uint8]
+    ) -> list[npt.NDArray[Any]]:
+        images = np.ascontiguousarray(images)
+        results = {
+            name: np.empty((len(images), *shape), np.uint8 if name == "codes" else np.float32)
+            for name, shape in output_shapes(self.contract).items()
+        }
+        with self._lock, self._cuda.buffers({"images": images, **results}) as buffers:
+            if self._context is None:
+                raise UsageError("this session was closed")
+            self._cuda.copy(buffers["images"], images.ctypes.data, images.nbytes, HOST_TO_DEVICE)
+            self._context.set_input_shape("images", images.shape)
+            for name, address in buffers.items():
+                self._context.set_tensor_address(name, address)
+            if not self._context.execute_async_v3(0):
+                raise ModelFileError(f"{self._plan}: the engine failed on {len(images)} pictures")
+            self._cuda.synchronize()
+            for name in outputs:
+                to = results[name]
+                self._cuda.copy(to.ctypes.data, buffers[name], to.nbytes, DEVICE_TO_HOST)
+        return [results[name] for name in outputs]
+
+    def close(self) -> None:
+        """Release the engine."""
+        with self._lock:
+            self._context = self._engine = self._runtime = None
+
+    def abandon(self) -> None:
+        """CUDA does not survive a fork: keep the parent's objects from being released here."""
+        for held in (self._context, self._engine, self._runtime):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
+        self._context = self._engine = self._runtime = None
+
+
+def _import_library(facts: dict[str, Any]) -> Any:
+    """The very library and version that built the plan: plans fit no other."""
+    name, version = str(facts["library"]), str(facts["library_version"])
+    if name not in ("tensorrt", "tensorrt_rtx"):
+        raise ModelFileError(f"built by {name!r}; allowed: tensorrt, tensorrt_rtx")
+    try:
+        library = importlib.import_module(name)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"the plan was built by {name} {version}, which cannot be imported ({error}); "
+            "pip install 'dsah[tensorrt]'"
+        ) from None
+    if library.__version__ != version:
+        raise ModelFileError(
+            f"the plan was built by {name} {version}, installed is {library.__version__}; build "
+            "it again with export/to_tensorrt.py"
+        )
+    return library
