@@ -1,0 +1,27 @@
+"""dsah_train: learns compact binary codes with attention. Needs the ``train`` extra (PyTorch).
+
+The metrics and data parts work without PyTorch; `require_torch` is how the others say what to
+install when it is missing.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from dsah_infer.errors import MissingDependencyError
+
+__all__ = ["require_torch"]
+
+
+def require_torch() -> None:
+    """Raise a message with the next step when PyTorch is not installed.
+
+    Raises:
+        MissingDependencyError: torch or torchvision is missing.
+    """
+    missing = [name for name in ("torch", "torchvision") if find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(
+            f"training needs {' and '.join(missing)}: pip install 'dsah[train]' (searching does "
+            "not: dsah_infer works without)"
+        )

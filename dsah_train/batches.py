@@ -1,0 +1,79 @@
+"""The pictures of a training run in memory, and the batches that a seed draws from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dsah_train.augment import random_views
+from dsah_train.config import Config
+
+__all__ = ["Batch", "TrainingSet", "balanced_order"]
+
+
+class Batch(NamedTuple):
+    """Augmented images float32 (B, 3, T, T), multi-hot targets (B, C), rows of the set (B,)."""
+
+    images: Tensor
+    targets: Tensor
+    rows: Tensor
+
+
+def balanced_order(targets: Tensor, group: int, rng: torch.Generator) -> Tensor:
+    """An order of all rows in which short runs hold equal counts of many classes.
+
+    Every class's rows are shuffled and cut into groups; rounds of one group per class, classes
+    shuffled in each round, follow each other. Rows with several classes stand under their first.
+    """
+    first = targets.argmax(1)
+    groups: list[list[Tensor]] = []
+    for c in first.unique():
+        rows = torch.nonzero(first == c)[:, 0]
+        rows = rows[torch.randperm(len(rows), generator=rng)]
+        groups.append(list(rows.split(group)))
+    order: list[Tensor] = []
+    for turn in range(max(map(len, groups))):
+        for c in torch.randperm(len(groups), generator=rng):
+            order += groups[c][turn : turn + 1]
+    return torch.cat(order)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Decoded pictures with their targets.
+
+    Attributes:
+        pictures: uint8 (n, R, R, 3), R at least ``train_size``.
+        targets: Multi-hot (n, C).
+        config: Batch size, sampler, augmentation and seed.
+    """
+
+    pictures: Tensor
+    targets: Tensor
+    config: Config
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def batches(self, epoch: int, turn: int = 0) -> Iterator[Batch]:
+        """The batches of one pass; the same (seed, epoch, turn) gives the same batches.
+
+        Args:
+            epoch: Epoch number from 0.
+            turn: Which pass within the epoch, where a method makes several.
+        """
+        rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch * 101 + turn)
+        if self.config.sampler == "balanced":
+            group = max(4, -(-self.config.batch_size // self.targets.shape[1]))
+            order = balanced_order(self.targets.cpu(), group, rng)
+        else:
+            order = torch.randperm(len(self), generator=rng)
+        for rows in order.split(self.config.batch_size):
+            if len(rows) < 2:  # a single picture has no pair
+                continue
+            images = random_views(self.pictures[rows], self.config, rng)
+            yield Batch(images, self.targets[rows], rows)

@@ -1,0 +1,176 @@
+"""``ckpt.pt``: all that is needed to rebuild a trained model, and nothing that can run code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dsah_infer.contract import STORED_SYMBOL_BITS, CodeContract, PixelRule
+from dsah_infer.errors import CheckpointError, ConfigError, ContractError
+from dsah_train.config import Config
+from dsah_train.models import Hasher, build_model
+
+__all__ = ["CHECKPOINT_VERSION", "Checkpoint", "load_checkpoint", "save_checkpoint", "write_whole"]
+
+CHECKPOINT_VERSION = 1
+_FORMAT = "dsah.checkpoint"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model with everything that describes it.
+
+    Attributes:
+        model: The network in eval mode, on the CPU.
+        config: Settings of the run.
+        contract: What its codes mean; ``fingerprint`` names these weights.
+        metrics: Figures of the training, by name.
+    """
+
+    model: Hasher
+    config: Config
+    contract: CodeContract
+    metrics: dict[str, float]
+
+
+def contract_of(
+    config: Config, class_names: tuple[str, ...], model: Hasher, metrics: Mapping[str, float]
+) -> CodeContract:
+    """The contract of a model's codes; ``space`` and ``fingerprint`` are still empty."""
+    arity = model.symbol_arity
+    per_symbol = arity.bit_length() - 1
+    segments = config.bits // per_symbol
+    symbol_bits = STORED_SYMBOL_BITS[arity]
+    return CodeContract(
+        method=config.method,
+        bits=segments * symbol_bits,
+        symbol_bits=symbol_bits,
+        arity=arity,
+        info_bits=config.bits,
+        activations=model.activations,
+        has_saliency=model.has_saliency,
+        pixels=PixelRule(size=config.image_size, crop=config.crop),
+        class_names=class_names,
+        metrics=dict(metrics),
+    )
+
+
+def weights_digest(state: Mapping[str, Tensor]) -> bytes:
+    """SHA-256 over names and values of a state dict, in name order."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.digest()
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file, then put it in place of ``path`` in one step.
+
+    A reader, a full disk or a kill sees the old file or the new one, never a part.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        write(part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.chmod(0o644)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    model: Hasher,
+    config: Config,
+    class_names: tuple[str, ...],
+    metrics: Mapping[str, float],
+    space: str = "",
+) -> CodeContract:
+    """Write ``ckpt.pt`` and, beside it, the contract as ``ckpt.json`` for readers without torch.
+
+    Args:
+        path: The checkpoint's path.
+        model: The network.
+        config: Settings of the run.
+        class_names: C names.
+        metrics: Figures of the training.
+        space: Code space to inherit (a student's teacher's); empty names a new one.
+
+    Returns:
+        The contract, with ``space`` and ``fingerprint``.
+    """
+    path = Path(path)
+    state = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
+    digest = weights_digest(state)
+    contract = contract_of(config, class_names, model, metrics)
+    contract = contract.replace(space=space or digest.hex()[:32]).with_fingerprint(digest)
+    payload = {
+        "format": _FORMAT,
+        "version": CHECKPOINT_VERSION,
+        "config": config.to_json(),
+        "contract": contract.to_json(),
+        "metrics": {name: float(value) for name, value in metrics.items()},
+        "model": state,
+    }
+    write_whole(path, lambda part: torch.save(payload, part))
+    text = json.dumps(json.loads(contract.to_json()), indent=2) + "\n"
+    write_whole(path.with_suffix(".json"), lambda part: part.write_text(text, encoding="utf-8"))
+    return contract
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Rebuild a trained model; runs no code from the file (``weights_only``).
+
+    Raises:
+        CheckpointError: Missing, damaged, of something else or of a newer version.
+    """
+    payload = _read(Path(path))
+    if payload.get("format") != _FORMAT or not isinstance(payload.get("version"), int):
+        raise CheckpointError(f"{path} is not a dsah checkpoint (made by python -m dsah_train fit)")
+    if payload["version"] > CHECKPOINT_VERSION:
+        raise CheckpointError(
+            f"{path} has checkpoint version {payload['version']}, this dsah reads up to "
+            f"{CHECKPOINT_VERSION}; upgrade dsah"
+        )
+    try:
+        config = Config.from_json(payload["config"])
+        contract = CodeContract.from_json(payload["contract"])
+        model = build_model(config, len(contract.class_names))
+        model.load_state_dict(payload["model"])
+        metrics = dict(payload["metrics"])
+    except (KeyError, TypeError, RuntimeError, ConfigError, ContractError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} is damaged or does not fit itself: {reason}") from error
+    return Checkpoint(model.eval(), config, contract, metrics)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; a run writes RUN/ckpt.pt")
+    try:
+        payload = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} is not a readable checkpoint: {reason}") from error
+    if not isinstance(payload, dict):
+        raise CheckpointError(f"{path} holds a {type(payload).__name__}, not a dsah checkpoint")
+    return payload

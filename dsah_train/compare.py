@@ -1,0 +1,257 @@
+"""``python -m dsah_train compare RUN...``: evaluated runs side by side, with their spread."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsah_infer.errors import DataError, UsageError
+from dsah_train.measurement import FORMAT_VERSION
+from dsah_train.metrics import (
+    Curve,
+    Evaluation,
+    Interval,
+    Spread,
+    bootstrap_difference,
+    spread,
+)
+from dsah_train.plots.curves import map_against_bits, precision_recall
+from dsah_train.report import markdown_table, write_text
+
+__all__ = ["Group", "Run", "add_arguments", "group_runs", "read_run", "run"]
+
+# What differs between the runs of one group: they are repetitions of one experiment.
+REPETITION = ("seed", "split_seed")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One ``evaluation.json``.
+
+    Attributes:
+        path: The file.
+        artefact: What was evaluated.
+        config: Settings of its training.
+        data: What it was measured on.
+        evaluation: The figures.
+    """
+
+    path: Path
+    artefact: dict[str, Any]
+    config: dict[str, Any]
+    data: dict[str, Any]
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one experiment at one code length, over seeds.
+
+    Attributes:
+        name: Method, and the settings in which it differs from other groups.
+        bits: Bits of information per code.
+        runs: The runs.
+        map: MAP@all and its spread over the runs.
+        gain: MAP@all minus that of the first name at the same bits, on the same queries (seeds
+            averaged for each query), with its bootstrap interval; None where there is no pair.
+    """
+
+    name: str
+    bits: int
+    runs: tuple[Run, ...]
+    map: Spread
+    gain: Interval | None = None
+
+
+def read_run(path: Path) -> Run:
+    """Read a run folder, an evaluation folder, or an ``evaluation.json``.
+
+    Raises:
+        DataError: Nothing was evaluated there, or the file is of something else or newer.
+    """
+    places = [path, path / "evaluation.json", path / "evaluation" / "evaluation.json"]
+    file = next((place for place in places if place.is_file()), None)
+    if file is None:
+        raise DataError(
+            f"{path}: no evaluation.json; first run "
+            f"python -m dsah_train evaluate {path}/ckpt.pt --data ..."
+        )
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        version = record["format_version"]
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise DataError(
+                f"{file}: format version {version}, this dsah reads up to {FORMAT_VERSION}; "
+                "upgrade dsah"
+            )
+        evaluation = Evaluation.from_dict(record["evaluation"])
+        return Run(file, record["artefact"], record["config"], record["data"], evaluation)
+    except (ValueError, KeyError, TypeError, UsageError) as error:
+        raise DataError(f"{file}: not a record of an evaluation ({error!r})") from None
+
+
+def group_runs(runs: Sequence[Run]) -> list[Group]:
+    """Runs that repeat one experiment become one group; groups in order of first appearance.
+
+    Raises:
+        UsageError: The runs were measured on different data, or one is given twice.
+    """
+    measured = {(run.data["name"], run.data["protocol"]) for run in runs}
+    if len(measured) > 1:
+        found = "; ".join(f"{name} ({protocol})" for name, protocol in sorted(measured))
+        raise UsageError(f"the runs were measured on different data, which cannot compare: {found}")
+    keys = [(run.artefact["fingerprint"], run.data["split_seed"]) for run in runs]
+    for i, key in enumerate(keys):
+        if key in keys[:i]:
+            raise UsageError(
+                f"{runs[i].path} and {runs[keys.index(key)].path} are the same model on the same "
+                "split; give each run once"
+            )
+    names = _names(runs)
+    groups: dict[tuple[str, int], list[Run]] = defaultdict(list)
+    for name, run in zip(names, runs, strict=True):
+        groups[name, run.artefact["bits"]].append(run)
+    result = []
+    for (name, bits), members in groups.items():
+        first = next(other for other, b in groups if b == bits)
+        gain = None if name == first else _gain(members, groups[first, bits])
+        maps = spread([run.evaluation.map for run in members])
+        result.append(Group(name, bits, tuple(members), maps, gain))
+    return result
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="evaluated run folders, the base first"
+    )
+    parser.add_argument("--out", type=Path, default=Path("comparison"), help="folder of the report")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table, write ``compare.json``, ``compare.md`` and its plots."""
+    groups = group_runs([read_run(path) for path in args.runs])
+    table = _table(groups)
+    print(table)
+    args.out.mkdir(parents=True, exist_ok=True)
+    series: dict[str, dict[int, Sequence[float]]] = defaultdict(dict)
+    for group in groups:
+        series[group.name][group.bits] = group.map.values
+    map_against_bits(series, args.out / "map_against_bits.png")
+    precision_recall(
+        {f"{g.name}, {g.bits} bits": _mean_curve(g.runs) for g in groups},
+        args.out / "pr_curves.png",
+    )
+    data = groups[0].runs[0].data
+    record = [
+        {
+            "name": g.name,
+            "bits": g.bits,
+            "runs": [str(r.path) for r in g.runs],
+            "map": dataclasses.asdict(g.map),
+            "gain": None if g.gain is None else dataclasses.asdict(g.gain),
+        }
+        for g in groups
+    ]
+    write_text(args.out / "compare.json", json.dumps(record, indent=1) + "\n")
+    note = f"\n\n**Note:** {data['note']}" if data["note"] else ""
+    text = (
+        f"# Comparison on {data['name']} ({data['protocol']})\n\n{table}{note}\n\n{LEGEND}\n\n"
+        "![MAP against code length](map_against_bits.png)\n\n"
+        "![Precision and recall](pr_curves.png)\n"
+    )
+    print(f"written: {write_text(args.out / 'compare.md', text)}")
+    return 0
+
+
+LEGEND = (
+    "MAP@all in the order (distance, id). Interval: over seeds (Student t) where there are "
+    "several runs, else over queries (bootstrap). Gain: over the first line of the same bits, on "
+    "the same queries, with its paired bootstrap interval; it does not cover other trainings."
+)
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    """The method, and the settings in which the runs of that method differ."""
+    names = []
+    for run in runs:
+        method = run.artefact["method"]
+        alike = [other.config for other in runs if other.artefact["method"] == method]
+        differing = [
+            f"{key}={run.config.get(key)}"
+            for key in sorted({key for config in alike for key in config})
+            if key not in (*REPETITION, "bits")
+            and len({json.dumps(config.get(key)) for config in alike}) > 1
+        ]
+        graph = ["exported"] if str(run.artefact["file"]).endswith(".onnx") else []
+        names.append(" ".join([method, *differing, *graph]))
+    return names
+
+
+def _gain(runs: Sequence[Run], base: Sequence[Run]) -> Interval | None:
+    """Paired difference of AP over the split seeds and queries that both have."""
+    ours, theirs = _scores_by_split(runs), _scores_by_split(base)
+    pairs = [
+        (ours[split], theirs[split])
+        for split in sorted(set(ours) & set(theirs))
+        if ours[split].shape == theirs[split].shape
+    ]
+    if not pairs:
+        return None
+    return bootstrap_difference(*(np.concatenate(side) for side in zip(*pairs, strict=True)))
+
+
+def _scores_by_split(runs: Sequence[Run]) -> dict[int, np.ndarray]:
+    """AP of each query by split seed, averaged over the seeds of training."""
+    scores = defaultdict(list)
+    for run in runs:
+        # A skipped query shifts the ones behind it: such a run has no pairs.
+        if not run.data["skipped"]:
+            scores[run.data["split_seed"]].append(run.evaluation.average_precision)
+    return {split: np.mean(values, axis=0) for split, values in scores.items()}
+
+
+def _mean_curve(runs: Sequence[Run]) -> Curve:
+    """Mean over runs where they share their ranks, else the first run's curve."""
+    curves = [run.evaluation.by_rank for run in runs]
+    if any(curve.at != curves[0].at for curve in curves):
+        return curves[0]
+    precision = np.mean([curve.precision for curve in curves], axis=0)
+    recall = np.mean([curve.recall for curve in curves], axis=0)
+    return Curve(curves[0].at, tuple(precision.tolist()), tuple(recall.tolist()))
+
+
+def _table(groups: Sequence[Group]) -> str:
+    header = ("model", "bits", "runs", "MAP@all", "interval", "over ties", "P@radius 2", "gain")
+    rows = []
+    for g in groups:
+        e = [r.evaluation for r in g.runs]
+        low, high = (
+            (e[0].map_interval.low, e[0].map_interval.high)
+            if g.map.low is None or g.map.high is None
+            else (g.map.low, g.map.high)
+        )
+        worst, best = np.mean([(x.map_worst, x.map_best) for x in e], axis=0)
+        rows.append(
+            (
+                g.name,
+                str(g.bits),
+                str(len(g.runs)),
+                f"{g.map.mean:.4f}" + (f" ± {g.map.std:.4f}" if g.map.std is not None else ""),
+                f"{low:.4f} to {high:.4f}",
+                f"{worst:.4f} to {best:.4f}",
+                f"{np.mean([x.precision_radius2 for x in e]):.4f}",
+                ""
+                if g.gain is None
+                else f"{g.gain.mean:+.4f} ({g.gain.low:+.4f} to {g.gain.high:+.4f})",
+            )
+        )
+    return markdown_table(header, rows)

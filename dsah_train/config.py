@@ -1,0 +1,230 @@
+"""All settings of a training run: one frozen record, its presets, and its JSON form."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsah_infer.contract import MAX_BITS
+from dsah_infer.errors import ConfigError
+
+__all__ = ["METHODS", "Config", "setting"]
+
+#: Methods by the network that they train: attention and hashing, two branches, one plain stream.
+METHODS = (
+    "dsah",
+    "doh",
+    "dagh",
+    "dpsh",
+    "dsh",
+    "dhn",
+    "hashnet",
+    "csq",
+    "orthohash",
+    "itq",
+    "lsh",
+)
+
+
+def setting(default: Any, text: str, *choices: Any) -> Any:
+    """A config field with its help text (the reason, where it departs from the paper)."""
+    return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one run. Defaults are ``--preset best``; `with_preset` gives the paper's.
+
+    Raises:
+        ConfigError: A value is of the wrong type or outside what is allowed.
+    """
+
+    method: str = setting("dsah", "method to train", *METHODS)
+    preset: str = setting("best", "best: what measures best; paper: as published", "best", "paper")
+    bits: int = setting(48, "bits of information per code, 1 to 4096")
+    arity: int = setting(4, "doh: values K of one symbol", 2, 4, 8, 16)
+
+    # networks
+    backbone: str = setting("squeezenet1_1", "torchvision backbone (vgg16: the paper's networks)")
+    fc_dim: int = setting(4096, "width of VGG-16's fc6 and fc7; 4096 is the paper's")
+    attention: bool = setting(True, "dsah, dagh: mask the picture by saliency before hashing")
+    mask_space: str = setting("normalized", "what the mask multiplies (D9)", "normalized", "pixel")
+    code_activation: str = setting("none", "squashing of the hash layer (D3)", "none", "tanh")
+    detach_range: bool = setting(False, "no gradient through the map's extremes (D8)")
+    dropout: float = setting(0.0, "light networks: dropout before the hash layer, 0 to 0.9")
+
+    # pictures
+    image_size: int = setting(224, "side of the picture that the exported model sees, pixels")
+    train_size: int = setting(
+        160, "side while training; smaller than image_size since random crops enlarge objects"
+    )
+    crop: float = setting(1.0, "centre square as a fraction of the shorter side, in (0, 1]")
+    min_area: float = setting(0.35, "smallest random crop as a share of the picture, in (0, 1]")
+    colour_jitter: float = setting(0.3, "strength of brightness, contrast and saturation changes")
+
+    # losses
+    lambda_: float = setting(30.0, "weight of the semantic terms, lambda of Eq. 13-14")
+    alpha: float = setting(40.0, "weight of the saliency term, alpha of Eq. 14")
+    margin: float = setting(0.25, "margin m of Eq. 10 on distances in [0, 1] (D1)")
+    margin_scale: str = setting("normalized", "literal: m = k/4 (D1)", "normalized", "literal")
+    pair_power: int = setting(
+        2, "power of the semantic pair distance: 2 decorrelates bits, 1 is literal (D2)", 1, 2
+    )
+    quantization: float = setting(1.0, "weight of the quantization term J_reg, Eq. 11-12")
+    hashing_terms: str = setting("both", "semantic terms of Eq. 13", "both", "original", "saliency")
+    attention_terms: str = setting("both", "terms of Eq. 14", "both", "semantic", "saliency")
+    centres: float = setting(
+        1.0, "weight of the class-centre term; pair losses alone collapse at 12 bits"
+    )
+    centre_scale: float = setting(8.0, "inverse temperature of the class-centre softmax")
+
+    # optimisation
+    alternate: str = setting(
+        "batch",
+        "when attention and hashing take turns; joint is Eq. 18",
+        "epoch",
+        "batch",
+        "joint",
+    )
+    warmup_epochs: int = setting(0, "dsah: epochs of hashing without attention first (D6)")
+    epochs: int = setting(20, "most epochs; the validation part chooses how many are used")
+    batch_size: int = setting(64, "pictures per batch")
+    sampler: str = setting("balanced", "random, or equal counts per class", "random", "balanced")
+    optimizer: str = setting("adamw", "optimiser", "sgd", "adamw")
+    lr: float = setting(1e-3, "learning rate of new layers")
+    trunk_lr: float = setting(0.3, "the trunks' rate as a fraction of lr")
+    weight_decay: float = setting(5e-4, "weight decay")
+    schedule: str = setting("cosine", "step: x0.1 at 60 % and 85 % of the epochs", "cosine", "step")
+    clip: float = setting(10.0, "largest gradient norm")
+    precision: str = setting(
+        "auto", "auto: bf16 where the processor computes in it", "auto", "fp32", "bf16"
+    )
+    seed: int = setting(0, "seed of weights, order and augmentation")
+
+    # protocol
+    split_seed: int = setting(0, "seed of the split of class folders")
+    protocol: str = setting("", "protocol of the data set; empty: its default")
+    select: bool = setting(True, "choose epochs on a part of train, then refit on all of it")
+    val_per_class: int = setting(10, "pictures per class in the validation part")
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            kind = {"int": int, "float": float, "bool": bool, "str": str}[str(field.type)]
+            if kind is float and type(value) is int:
+                value = float(value)
+                object.__setattr__(self, field.name, value)
+            if type(value) is not kind:
+                raise ConfigError(f"{field.name} = {value!r} must be of type {kind.__name__}")
+            choices = field.metadata["choices"]
+            if choices and value not in choices:
+                allowed = ", ".join(map(str, choices))
+                raise ConfigError(f"{field.name} = {value!r}, allowed: {allowed}")
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ConfigError(f"{name} = {value}, allowed: {low} to {high}")
+        per_symbol = self.arity.bit_length() - 1
+        if self.method == "doh" and self.bits % per_symbol:
+            raise ConfigError(
+                f"bits = {self.bits} is not a multiple of {per_symbol}, the bits of one of "
+                f"{self.arity} values (arity)"
+            )
+
+    @classmethod
+    def with_preset(cls, **changes: Any) -> Config:
+        """The preset's values with the given changes on top."""
+        values: dict[str, Any] = {}
+        if changes.get("preset") == "paper":
+            values |= PAPER.get(changes.get("method", "dsah"), {})
+        else:
+            values |= BEST.get(changes.get("method", "dsah"), {})
+        return cls.from_dict(values | changes)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """Build from a mapping; unknown names are errors."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ConfigError(f"unknown settings {unknown}; known: {', '.join(sorted(known))}")
+        return cls(**values)
+
+    @classmethod
+    def from_json(cls, text: str) -> Config:
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ConfigError(f"settings must be a JSON object, got {type(values).__name__}")
+        return cls.from_dict(values)
+
+    def to_json(self) -> str:
+        """JSON with one setting per line."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    def replace(self, **changes: Any) -> Config:
+        """A copy with some settings changed."""
+        return dataclasses.replace(self, **changes)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Settings from a ``.json``, ``.yaml`` or ``.yml`` file.
+
+    Raises:
+        ConfigError: Not readable, or not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".json":
+            values = json.loads(text)
+        else:
+            import yaml
+
+            values = yaml.safe_load(text)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected settings as name: value, got {type(values).__name__}")
+    return values
+
+
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("bits", 1, MAX_BITS),
+    ("fc_dim", 8, 4096),
+    ("dropout", 0, 0.9),
+    ("image_size", 32, 1024),
+    ("train_size", 32, 1024),
+    ("crop", 0.1, 1),
+    ("min_area", 0.05, 1),
+    ("colour_jitter", 0, 0.9),
+    ("epochs", 1, 10_000),
+    ("warmup_epochs", 0, 10_000),
+    ("batch_size", 2, 4096),
+    ("lr", 0, 10),
+    ("trunk_lr", 0, 10),
+    ("val_per_class", 1, 1000),
+    ("margin", 0, 10),
+)
+
+#: As published, with the decisions D1-D20 of the methods note where the paper is silent.
+_PAPER_DSAH: dict[str, Any] = {
+    "backbone": "vgg16",
+    "train_size": 224,
+    "crop": 0.875,
+    "min_area": 0.765,  # a 224-pixel crop of a 256-pixel picture
+    "colour_jitter": 0.0,
+    "pair_power": 1,
+    "centres": 0.0,
+    "alternate": "epoch",
+    "epochs": 60,
+    "batch_size": 32,
+    "sampler": "random",
+    "optimizer": "sgd",
+    "trunk_lr": 0.1,
+    "schedule": "step",
+}
+PAPER: dict[str, dict[str, Any]] = {"dsah": _PAPER_DSAH, "dagh": _PAPER_DSAH | {"alpha": 1.0}}
+BEST: dict[str, dict[str, Any]] = {}

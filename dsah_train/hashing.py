@@ -1,0 +1,75 @@
+"""Hashing networks: an image to one activation per bit (DSaH section 3.1, Hash(.))."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from dsah_train.backbones import Trunk, build_model
+
+__all__ = ["LightHashing", "PaperHashing"]
+
+
+def hash_layer(width: int, outputs: int) -> nn.Linear:
+    """The new last layer: linear, no squashing, small start (methods note D3)."""
+    layer = nn.Linear(width, outputs)
+    nn.init.normal_(layer.weight, std=0.01)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class LightHashing(nn.Module):
+    """A light trunk, the mean over its last map, and a hash layer."""
+
+    def __init__(self, trunk: Trunk, outputs: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.dropout = nn.Dropout(dropout)
+        self.hash = hash_layer(trunk.spec.channels[2], outputs)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) to pooled float32 features (N, C)."""
+        # mean((2, 3)) exports as one ReduceMean; AdaptiveAvgPool2d + flatten becomes 12 nodes.
+        return self.trunk(images).float().mean((2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) to activations mu (N, outputs), float32, unbounded."""
+        activations: Tensor = self.hash(self.dropout(self.features(images)))
+        return activations.float()
+
+
+class PaperHashing(nn.Module):
+    """VGG-16 whose last layer is replaced by the hash layer; torchvision's layer names.
+
+    Args:
+        outputs: Width of the hash layer.
+        state: ImageNet state dict of torchvision's vgg16, or None.
+        fc_dim: Width of fc6 and fc7; below 4096 they start at random.
+    """
+
+    def __init__(
+        self, outputs: int, state: dict[str, Tensor] | None = None, fc_dim: int = 4096
+    ) -> None:
+        super().__init__()
+        model = build_model("vgg16", state)
+        self.features = model.features
+        self.avgpool = nn.AdaptiveAvgPool2d(7)
+        if fc_dim == 4096:
+            self.classifier = model.classifier[:6]
+        else:
+            self.classifier = nn.Sequential(
+                nn.Linear(512 * 49, fc_dim),
+                nn.ReLU(inplace=True),
+                nn.Dropout(),
+                nn.Linear(fc_dim, fc_dim),
+                nn.ReLU(inplace=True),
+                nn.Dropout(),
+            )
+        self.hash = hash_layer(fc_dim, outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) to activations mu (N, outputs), float32, unbounded."""
+        maps = self.features(images)
+        # At 224 pixels the map is 7 x 7 already and pooling it to 7 x 7 would only add nodes.
+        maps = maps if maps.shape[-2:] == (7, 7) else self.avgpool(maps)
+        activations: Tensor = self.hash(self.classifier(maps.flatten(1)))
+        return activations.float()

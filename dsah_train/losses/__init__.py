@@ -1,0 +1,1 @@
+"""One file per method; every loss is a plain function that names its equation."""

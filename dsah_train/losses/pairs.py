@@ -1,0 +1,32 @@
+"""Pairs inside a batch: which are similar, and sums over them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["pair_sum", "similarity"]
+
+
+def similarity(targets: Tensor) -> Tensor:
+    """S_ij = 1 where two pictures share a class (DSaH Eq. 5, methods note D18).
+
+    Args:
+        targets: Multi-hot (N, C).
+
+    Returns:
+        Float32 (N, N) of 0 and 1.
+    """
+    hot = targets.float()
+    return ((hot @ hot.T) > 0).float()
+
+
+def pair_sum(values: Tensor) -> Tensor:
+    """Sum over unordered pairs i < j of a symmetric (N, N), divided by N (methods note D14).
+
+    Dividing pair and image terms by the same N keeps the paper's ratio between them and does not
+    change with the size of a short last batch.
+    """
+    n = len(values)
+    upper = torch.ones(n, n, dtype=torch.bool, device=values.device).triu(1)
+    return values[upper].sum() / n

@@ -1,0 +1,170 @@
+"""Measure one artefact on one data set: encode queries and gallery, rank, score."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsah_infer import __version__
+from dsah_infer.errors import DataError, SpaceMismatchError
+from dsah_train.artefacts import Artefact, EncodedPart, OnError
+from dsah_train.data import Dataset, decode_masks
+from dsah_train.metrics import (
+    Evaluation,
+    OpenSetReport,
+    SaliencyScore,
+    evaluate_codes,
+    open_set_report,
+    score_saliency,
+)
+
+__all__ = ["DEFAULT_TOPK", "FORMAT_VERSION", "Measurement", "measure"]
+
+FORMAT_VERSION = 1
+DEFAULT_TOPK = (1, 10, 100, 1000, 5000)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured, on what, of which artefact.
+
+    Attributes:
+        artefact: File name, method, bits, fingerprint, space, ... of the evaluated artefact.
+        gallery_artefact: The same of the one that encoded the gallery.
+        config: Settings of the training run; empty for an exported graph.
+        data: Name, protocol, seed, sizes, class names, note and skipped pictures.
+        evaluation: All queries on the whole gallery.
+        open_set: The four-way report where classes were held out of training.
+        saliency: Attention against masks where both exist.
+        query: Codes of the queries; not part of the record.
+        gallery: Codes of the gallery; not part of the record.
+    """
+
+    artefact: dict[str, Any]
+    gallery_artefact: dict[str, Any]
+    config: dict[str, Any]
+    data: dict[str, Any]
+    evaluation: Evaluation
+    open_set: OpenSetReport | None
+    saliency: SaliencyScore | None
+    query: EncodedPart = field(repr=False)
+    gallery: EncodedPart = field(repr=False)
+
+    @property
+    def same_items(self) -> npt.NDArray[np.int64] | None:
+        """Gallery row of each query where the very same file is in both parts, else None."""
+        return _same_items(self.query, self.gallery)
+
+    def to_json(self) -> str:
+        """The record without the codes, as JSON text."""
+        record: dict[str, Any] = {"format_version": FORMAT_VERSION, "dsah": __version__}
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if item.name not in ("query", "gallery"):
+                record[item.name] = dataclasses.asdict(value) if _is_record(value) else value
+        return json.dumps(record, indent=1)
+
+
+def measure(
+    artefact: Artefact,
+    dataset: Dataset,
+    *,
+    gallery_artefact: Artefact | None = None,
+    topk: tuple[int, ...] = DEFAULT_TOPK,
+    on_error: OnError = "raise",
+) -> Measurement:
+    """Encode queries and gallery, rank, and score.
+
+    Args:
+        artefact: Encodes the queries, and the gallery unless another one does.
+        dataset: The data under its protocol; its training part is not touched.
+        gallery_artefact: Encodes the gallery instead, such as the teacher of a student.
+        topk: Cut-offs of MAP@k and precision@N.
+        on_error: Whether an unreadable picture ends the evaluation or is left out and named.
+
+    Raises:
+        SpaceMismatchError: The two artefacts' codes are not comparable.
+        PictureError: An unreadable picture (``raise``).
+    """
+    contract = artefact.contract
+    searched = gallery_artefact or artefact
+    if searched.contract.space != contract.space:
+        raise SpaceMismatchError(
+            f"{artefact.path} writes codes of space {contract.space!r}, {searched.path} of "
+            f"{searched.contract.space!r}; distances between them mean nothing. Train a student "
+            "into the gallery's space, or let one artefact encode both sides"
+        )
+    query = artefact.encode(dataset.query, on_error=on_error)
+    gallery = searched.encode(dataset.gallery, activations=False, on_error=on_error)
+    codes = (query.codes, query.part.targets, gallery.codes, gallery.part.targets)
+    bits, symbol_bits = contract.bits, contract.symbol_bits
+    open_set = None
+    if dataset.unseen:
+        seen = np.isin(np.arange(len(dataset.class_names)), dataset.seen)
+        open_set = open_set_report(
+            *codes, seen_classes=seen, bits=bits, symbol_bits=symbol_bits, topk=topk
+        )
+    saliency = None
+    if contract.has_saliency and query.part.masks is not None:
+        maps = artefact.saliency(query.part)
+        if maps is None:
+            raise DataError(f"{artefact.path} gave no saliency, though its contract promises it")
+        saliency = score_saliency(maps, decode_masks(query.part, contract.pixels).astype(bool))
+    return Measurement(
+        artefact=_describe(artefact),
+        gallery_artefact=_describe(searched),
+        config={} if artefact.config is None else dataclasses.asdict(artefact.config),
+        data={
+            "name": dataset.name,
+            "protocol": dataset.protocol,
+            "split_seed": dataset.split_seed,
+            "summary": dataset.summary(),
+            "note": dataset.note,
+            "class_names": list(dataset.class_names),
+            "duplicates": len(dataset.duplicates),
+            "skipped": [*query.skipped, *gallery.skipped],
+        },
+        evaluation=evaluate_codes(
+            *codes,
+            bits=bits,
+            symbol_bits=symbol_bits,
+            topk=topk,
+            same_items=_same_items(query, gallery),
+            query_activations=query.activations,
+        ),
+        open_set=open_set,
+        saliency=saliency,
+        query=query,
+        gallery=gallery,
+    )
+
+
+def _describe(artefact: Artefact) -> dict[str, Any]:
+    c = artefact.contract
+    return {
+        "file": artefact.path.name,
+        "method": c.method,
+        "bits": c.info_bits,
+        "stored_bits": c.bits,
+        "symbol_bits": c.symbol_bits,
+        "size": c.pixels.size,
+        "precision": c.precision,
+        "space": c.space,
+        "fingerprint": c.fingerprint,
+    }
+
+
+def _same_items(query: EncodedPart, gallery: EncodedPart) -> npt.NDArray[np.int64] | None:
+    """Gallery row of each query where the very same file is in both parts, else None."""
+    rows = {name: i for i, name in enumerate(gallery.part.names)}
+    same = np.array([rows.get(name, -1) for name in query.part.names], dtype=np.int64)
+    return same if (same >= 0).any() else None
+
+
+def _is_record(value: object) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)

@@ -1,0 +1,1 @@
+"""One file per method, each with one loop that reads top to bottom."""

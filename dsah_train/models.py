@@ -1,0 +1,135 @@
+"""The networks that are trained and exported: normalised images to activations and saliency."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dsah_infer.contract import IMAGENET_MEAN, IMAGENET_STD
+from dsah_train.attention import LightAttention, PaperAttention, min_max
+from dsah_train.backbones import build_trunk
+from dsah_train.config import Config
+from dsah_train.hashing import LightHashing, PaperHashing
+
+__all__ = ["AttentiveHasher", "Encoded", "Hasher", "PlainHasher", "build_model"]
+
+
+class Encoded(NamedTuple):
+    """What a network says of a batch.
+
+    Attributes:
+        activations: Float32 (N, A), before the sign or the argmax.
+        saliency: Float32 (N, S, S) in [0, 1], or None for a method without attention.
+    """
+
+    activations: Tensor
+    saliency: Tensor | None
+
+
+class Hasher(nn.Module):
+    """A network from normalised images (N, 3, S, S) to `Encoded`; what export fuses.
+
+    Attributes:
+        symbol_arity: 2 for sign codes (bit = activation >= 0), K for ordinal codes (activations
+            viewed as (N, segments, K), symbol = index of the largest, lowest index wins).
+        activations: A, width of what `forward` returns.
+        has_saliency: Whether `forward` returns a saliency map.
+    """
+
+    symbol_arity: int = 2
+    activations: int
+    has_saliency: bool = False
+
+    def forward(self, images: Tensor) -> Encoded:
+        """Encode float32 images (N, 3, S, S)."""
+        raise TypeError(f"{type(self).__name__} does not say how it encodes")
+
+
+class PlainHasher(Hasher):
+    """One hashing network on the plain image: rivals, and the second stream of DAgH."""
+
+    def __init__(self, hashing: LightHashing | PaperHashing) -> None:
+        super().__init__()
+        self.hashing = hashing
+        self.activations = hashing.hash.out_features
+
+    def forward(self, images: Tensor) -> Encoded:
+        """Encode float32 images (N, 3, S, S)."""
+        return Encoded(self.hashing(images), None)
+
+
+class AttentiveHasher(Hasher):
+    """Attention and hashing in sequence: code = sign(Hash(Sal * x)) (DSaH Eq. 4, 15-17).
+
+    Args:
+        attention: Images to raw attention (N, 1, S, S).
+        hashing: Images to activations (N, A); shared by images and saliency images.
+        config: Mask space, range gradient, squashing.
+    """
+
+    has_saliency = True
+
+    def __init__(
+        self, attention: nn.Module, hashing: LightHashing | PaperHashing, config: Config
+    ) -> None:
+        super().__init__()
+        self.attention = attention
+        self.hashing = hashing
+        self.activations = hashing.hash.out_features
+        self.detach_range = config.detach_range
+        self.pixel_mask = config.mask_space == "pixel"
+        self.squash = config.code_activation == "tanh"
+        # Where black lies after normalisation: the pixel-space mask fades to it.
+        black = -torch.tensor(IMAGENET_MEAN) / torch.tensor(IMAGENET_STD)
+        self.register_buffer("black", black.view(1, 3, 1, 1), persistent=False)
+
+    def saliency_map(self, images: Tensor) -> Tensor:
+        """Images (N, 3, S, S) to Sal (N, 1, S, S) in [0, 1] (Eq. 2-3)."""
+        return min_max(self.attention(images), detach_range=self.detach_range)
+
+    def saliency_image(self, images: Tensor, saliency: Tensor) -> Tensor:
+        """Sal * x (Eq. 4), on normalised values or on pixels."""
+        if self.pixel_mask:
+            return saliency * (images - self.black) + self.black
+        return saliency * images
+
+    def hash(self, images: Tensor) -> Tensor:
+        """Images (N, 3, S, S) to activations (N, A)."""
+        activations: Tensor = self.hashing(images)
+        return activations.tanh() if self.squash else activations
+
+    def forward(self, images: Tensor) -> Encoded:
+        """Encode float32 images (N, 3, S, S) through the saliency path (Eq. 16-17)."""
+        saliency = self.saliency_map(images)
+        activations = self.hash(self.saliency_image(images, saliency))
+        return Encoded(activations, saliency[:, 0])
+
+
+def build_model(config: Config, num_classes: int, state: dict[str, Tensor] | None = None) -> Hasher:
+    """Build the network that a config names.
+
+    Args:
+        config: Method, backbone and sizes.
+        num_classes: C, used by methods with class layers.
+        state: ImageNet state dict of the whole torchvision backbone, or None for random weights.
+
+    Raises:
+        ConfigError: Unknown backbone.
+    """
+    paper = config.backbone == "vgg16"
+
+    def hashing() -> LightHashing | PaperHashing:
+        if paper:
+            return PaperHashing(config.bits, state, config.fc_dim)
+        return LightHashing(build_trunk(config.backbone, state), config.bits, config.dropout)
+
+    if config.method in ("dsah", "dagh") and config.attention:
+        attention = (
+            PaperAttention(state, config.fc_dim)
+            if paper
+            else LightAttention(build_trunk(config.backbone, state))
+        )
+        return AttentiveHasher(attention, hashing(), config)
+    return PlainHasher(hashing())
