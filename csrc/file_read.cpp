@@ -1,0 +1,200 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "file.hpp"
+#include "file_format.hpp"
+#include "hash64.hpp"
+
+namespace dsah {
+namespace {
+
+/// A file whose every read is checked against its length.
+class Input {
+  public:
+    Input(int fd, const std::string& name) : fd_(fd), name_(name) {
+        struct stat info;
+        if (fstat(fd, &info) != 0) fail_io("cannot read");
+        if (!S_ISREG(info.st_mode)) fail("is not a regular file");
+        size_ = static_cast<std::uint64_t>(info.st_size);
+    }
+    std::uint64_t size() const { return size_; }
+    int fd() const { return fd_; }
+
+    void read(std::uint64_t offset, void* out, std::uint64_t bytes) const {
+        if (offset > size_ || bytes > size_ - offset) fail("is shorter than its header says");
+        auto* p = static_cast<std::uint8_t*>(out);
+        while (bytes) {
+            const ssize_t got = pread(fd_, p, bytes, static_cast<off_t>(offset));
+            if (got < 0 && errno == EINTR) continue;
+            if (got < 0) fail_io("cannot read");
+            if (got == 0) fail("became shorter while it was read");
+            p += got;
+            offset += static_cast<std::uint64_t>(got);
+            bytes -= static_cast<std::uint64_t>(got);
+        }
+    }
+
+    [[noreturn]] void fail(const std::string& what) const {
+        throw Error(Fault::file, name_ + " " + what);
+    }
+    [[noreturn]] void fail_io(const std::string& what) const {
+        throw Error(Fault::io, what + " " + name_ + ": " + std::strerror(errno));
+    }
+
+  private:
+    int fd_;
+    std::string name_;
+    std::uint64_t size_ = 0;
+};
+
+FileHeader read_header(const Input& in) {
+    FileHeader header;
+    if (in.size() < sizeof header) in.fail("is not a dsah index file (too short)");
+    in.read(0, &header, sizeof header);
+    if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0)
+        in.fail("is not a dsah index file (wrong first bytes)");
+    if (header.version > kFormatVersion)
+        in.fail("has format version " + std::to_string(header.version) +
+                ", this dsah reads up to " + std::to_string(kFormatVersion) + "; upgrade dsah");
+    if (header.version < 1) in.fail("has format version 0, which never existed");
+    if (header.sections > kMaxSections) in.fail("is damaged: too many sections");
+    if (header.file_bytes != in.size())
+        in.fail("is damaged: it has " + std::to_string(in.size()) + " bytes, its header says " +
+                std::to_string(header.file_bytes));
+    return header;
+}
+
+std::vector<FileSection> read_table(const Input& in, const FileHeader& header) {
+    std::vector<FileSection> table(header.sections);
+    const std::uint64_t table_bytes = table.size() * sizeof(FileSection);
+    if (table_bytes) in.read(sizeof header, table.data(), table_bytes);
+    Hash64 hash;
+    hash.update(&header, offsetof(FileHeader, checksum));
+    hash.update(table.data(), table_bytes);
+    if (hash.digest() != header.checksum) in.fail("is damaged: its header fails the checksum");
+    // Sections follow one another without overlap, gap or trailing bytes: one file, one reading.
+    std::uint64_t end = sizeof header + table_bytes;
+    for (const FileSection& section : table) {
+        if (section.offset != aligned(end) || section.offset > in.size() ||
+            section.bytes > in.size() - section.offset)
+            in.fail("is damaged: a section lies outside the file");
+        if (section.name[0] == 0 || section.name[sizeof section.name - 1] != 0)
+            in.fail("is damaged: a section has no name");
+        end = section.offset + section.bytes;
+    }
+    if (end != in.size()) in.fail("is damaged: it has bytes behind its last section");
+    return table;
+}
+
+class Fd {
+  public:
+    explicit Fd(int fd) : fd(fd) {}
+    ~Fd() { close(fd); }
+    const int fd;
+};
+
+/// Keeps the mapping of the whole file alive for a view of one section.
+std::shared_ptr<Memory> load(const Input& in, const std::shared_ptr<Memory>& whole,
+                             const FileSection& section) {
+    if (whole) return Memory::view(whole, section.offset, section.bytes);
+    auto memory = Memory::allocate(section.bytes);
+    in.read(section.offset, memory->data(), section.bytes);
+    return memory;
+}
+
+}  // namespace
+
+void IndexFile::verify() const {
+    if (!rows) return;
+    const auto fail = [](const std::string& what) {
+        throw Error(Fault::file, "the index file is damaged: " + what);
+    };
+    const Memory& codes = *segment->codes;
+    if (Hash64::of(codes.data(), codes.size()) != codes_checksum)
+        fail("its codes fail the checksum");
+    std::vector<std::uint8_t> code(layout.bytes);
+    for (std::size_t i = 0; layout.bits % 8 && i < rows; ++i) {
+        layout.fetch(codes.data(), i, code.data());
+        if (layout.first_dirty(code.data(), 1) == 0) fail("a code has non-zero padding bits");
+    }
+    if (!segment->ids) return;
+    if (Hash64::of(segment->ids->data(), segment->ids->size()) != ids_checksum)
+        fail("its ids fail the checksum");
+    std::int64_t previous = -1;
+    for (std::size_t i = 0; i < rows; ++i) {
+        std::int64_t id;
+        std::memcpy(&id, segment->ids->data() + 8 * i, 8);
+        if (id < 0 || id >= next_id || (ascending && id <= previous)) fail("an id is out of order");
+        previous = id;
+    }
+}
+
+IndexFile read_index(int fd, const std::string& name, bool mapped, Verify verify) {
+    const Input in(fd, name);
+    const FileHeader header = read_header(in);
+    const std::vector<FileSection> table = read_table(in, header);
+    IndexFile file;
+    try {
+        file.layout = Layout(header.bits, header.symbol_bits);
+    } catch (const Error& error) {
+        in.fail(std::string("is damaged: ") + error.what());
+    }
+    const bool stored_ids = header.flags & kFlagStoredIds;
+    file.ascending = header.flags & kFlagAscending;
+    if (header.flags & ~(kFlagStoredIds | kFlagAscending) || header.reserved)
+        in.fail("is damaged: unknown flags");
+    // Division, not multiplication: a hostile row count cannot overflow.
+    if (header.rows >= UINT32_MAX || header.rows > header.file_bytes / file.layout.stride)
+        in.fail("is damaged: it cannot hold the codes its header promises");
+    file.rows = header.rows;
+    file.next_id = header.next_id;
+    const auto rows = static_cast<std::int64_t>(header.rows);
+    if (header.next_id < 0 || header.id_base < 0 || header.id_base > INT64_MAX - rows ||
+        (rows && !stored_ids && (header.id_base + rows > header.next_id || !file.ascending)))
+        in.fail("is damaged: its ids are out of range");
+
+    std::shared_ptr<Memory> whole = mapped ? Memory::map(in.fd(), in.size()) : nullptr;
+    auto segment = std::make_shared<Segment>();
+    segment->id_base = header.id_base;
+    segment->capacity = Layout::padded(file.rows);
+    for (const FileSection& section : table) {
+        const std::string title(section.name);
+        if (title == "codes" && !segment->codes) {
+            if (section.bytes != file.layout.size_bytes(file.rows))
+                in.fail("is damaged: its codes have the wrong size");
+            segment->codes = load(in, whole, section);
+            file.codes_checksum = section.checksum;
+        } else if (title == "ids" && stored_ids && !segment->ids) {
+            if (section.bytes != 8 * header.rows)
+                in.fail("is damaged: its ids have the wrong size");
+            segment->ids = load(in, whole, section);
+            file.ids_checksum = section.checksum;
+        } else if (title[0] == '.' && !file.sections.count(title.substr(1))) {
+            std::string bytes(section.bytes, '\0');
+            in.read(section.offset, &bytes[0], section.bytes);
+            if (Hash64::of(bytes.data(), bytes.size()) != section.checksum)
+                in.fail("is damaged: section '" + title.substr(1) + "' fails its checksum");
+            file.sections.emplace(title.substr(1), std::move(bytes));
+        } else {
+            in.fail("is damaged: unknown or repeated section '" + title + "'");
+        }
+    }
+    if (!segment->codes || (stored_ids && !segment->ids))
+        in.fail("is damaged: its codes or ids are missing");
+    file.segment = std::move(segment);
+    if (verify == Verify::eager) file.verify();
+    return file;
+}
+
+IndexFile read_index(const std::string& path, bool mapped, Verify verify) {
+    const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (fd.fd < 0)
+        throw Error(Fault::io, "cannot open " + path + ": " + std::string(std::strerror(errno)));
+    return read_index(fd.fd, path, mapped, verify);
+}
+
+}  // namespace dsah

@@ -1,0 +1,95 @@
+// The index: writers one at a time, readers at any time, every answer exact and in order.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "id_map.hpp"
+#include "kernel.hpp"
+#include "pool.hpp"
+#include "snapshot.hpp"
+#include "topk.hpp"
+
+namespace dsah {
+
+enum class OnDuplicate { raise, skip, replace };
+
+struct Options {
+    std::uint32_t bits = 64;
+    std::uint32_t symbol_bits = 1;
+    unsigned threads = 0;  ///< 0: available_cores()
+    std::string isa;       ///< empty: DSAH_ISA, else the fastest
+    bool sublinear = true;
+};
+
+/// What to look for. `allow` is null or one bit per row of the snapshot it was made for.
+struct Request {
+    const std::uint8_t* queries = nullptr;  ///< packed codes, row after row
+    std::size_t count = 0;
+    std::size_t k = kNoLimit;
+    std::uint32_t radius = UINT32_MAX;
+    const Bitmap* allow = nullptr;
+    const std::int64_t* only_above = nullptr;  ///< per query: ids up to this one do not count
+    const float* weights = nullptr;            ///< count x bits: rank by the asymmetric distance
+};
+
+class Index {
+  public:
+    explicit Index(const Options& options);
+
+    const Layout& layout() const { return layout_; }
+    const Kernel& kernel() const { return kernel_; }
+    unsigned threads() const { return threads_; }
+    std::shared_ptr<const Snapshot> snapshot() const;
+
+    /// Appends `count` packed codes; `ids` null means the next free ones. Returns rows added.
+    /// Throws Error(code) for dirty padding, Error(usage) for a negative or duplicate id.
+    std::size_t add(const std::uint8_t* packed, std::size_t count, const std::int64_t* ids,
+                    OnDuplicate on_duplicate = OnDuplicate::raise);
+    /// Removes the ids that are present; returns how many that were.
+    std::size_t remove(const std::int64_t* ids, std::size_t count);
+    /// Drops removed rows from memory; ids stay.
+    void compact();
+    /// Makes the next `rows` rows one piece of memory.
+    void reserve(std::size_t rows);
+    /// Takes over rows from a file or another index; this index must be empty.
+    void adopt(std::shared_ptr<const Segment> segment, std::size_t rows, std::int64_t next_id,
+               bool ascending);
+
+    /// Row of each id in `snapshot`, IdMap::kAbsent where there is none.
+    std::vector<std::size_t> rows_of(const Snapshot& snapshot, const std::int64_t* ids,
+                                     std::size_t count) const;
+
+    /// Results of each query, ordered by (distance, id).
+    std::vector<std::vector<Ranked>> search(const Snapshot& snapshot, const Request& request,
+                                            Stop& stop) const;
+    std::size_t id_map_bytes() const;
+
+  private:
+    void publish(std::shared_ptr<Snapshot> next);
+    void append(Snapshot& next, const std::uint8_t* packed, std::size_t count,
+                const std::int64_t* ids);
+    Segment* segment_for(Snapshot& next, std::size_t count, bool with_ids, std::int64_t first_id);
+    std::size_t bury(Snapshot& next, const std::vector<std::size_t>& rows);
+    const IdMap& id_map(const Snapshot& snapshot) const;
+
+    Layout layout_;
+    const Kernel& kernel_;
+    CollectFn collect_;
+    unsigned threads_;
+    bool sublinear_;
+    std::size_t reserved_ = 0;
+
+    std::mutex writing_;                  // one writer at a time
+    mutable std::shared_mutex map_lock_;  // guards map_ and its agreement with snapshot_
+    mutable std::unique_ptr<IdMap> map_;
+    mutable std::mutex snapshot_lock_;
+    std::shared_ptr<const Snapshot> snapshot_;
+};
+
+}  // namespace dsah

@@ -1,0 +1,81 @@
+// What a search sees: an immutable view of the rows, unaffected by what a writer does next.
+//
+// Rows are append-only. A writer fills memory beyond the rows of every published snapshot and
+// then publishes a new one; removal publishes a new `alive` bitmap. Rows are numbered through all
+// pieces; each piece starts at a multiple of 64, so that bitmaps are read by whole words.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "layout.hpp"
+#include "memory.hpp"
+
+namespace dsah {
+
+using Bitmap = std::vector<std::uint64_t>;
+inline bool test_bit(const std::uint64_t* words, std::size_t row) {
+    return words[row / 64] >> row % 64 & 1;
+}
+
+/// Memory for codes and, unless ids simply count up from `id_base`, for ids.
+struct Segment {
+    std::shared_ptr<Memory> codes;
+    std::shared_ptr<Memory> ids;
+    std::int64_t id_base = 0;
+    std::size_t capacity = 0;
+    bool writable = false;
+};
+
+/// The filled part of a segment.
+struct Piece {
+    std::shared_ptr<const Segment> segment;
+    std::size_t first = 0;  ///< number of its first row, a multiple of 64
+    std::size_t rows = 0;
+    std::int64_t last_id = -1;  ///< of its last row
+
+    const std::uint8_t* codes() const { return segment->codes->data(); }
+    std::int64_t id(std::size_t local) const {
+        if (!segment->ids) return segment->id_base + static_cast<std::int64_t>(local);
+        std::int64_t id;
+        std::memcpy(&id, segment->ids->data() + 8 * local, 8);
+        return id;
+    }
+};
+
+class Sublinear;
+
+struct Snapshot {
+    Layout layout;
+    std::vector<Piece> pieces;
+    std::size_t live = 0;  ///< rows that are not removed
+    std::size_t span = 0;  ///< one past the last row number
+    std::int64_t next_id = 0;
+    bool ascending = true;                ///< ids rise with the row number
+    std::shared_ptr<const Bitmap> alive;  ///< null while nothing was removed
+    std::shared_ptr<const Sublinear> sublinear;
+    std::uint64_t version = 0;  ///< counts changes
+
+    const Piece& piece_of(std::size_t row) const {
+        auto it = std::upper_bound(pieces.begin(), pieces.end(), row,
+                                   [](std::size_t r, const Piece& p) { return r < p.first; });
+        return *(it - 1);
+    }
+    std::int64_t id(std::size_t row) const {
+        const Piece& piece = piece_of(row);
+        return piece.id(row - piece.first);
+    }
+    bool is_alive(std::size_t row) const { return !alive || test_bit(alive->data(), row); }
+
+    /// Calls f(row, piece, local row) for each live row with first <= row, in row order.
+    template <class F>
+    void for_each_live(F&& f) const {
+        for (const Piece& piece : pieces)
+            for (std::size_t i = 0; i < piece.rows; ++i)
+                if (is_alive(piece.first + i)) f(piece.first + i, piece, i);
+    }
+};
+
+}  // namespace dsah

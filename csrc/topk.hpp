@@ -1,0 +1,118 @@
+// The k smallest (distance, id) of a stream, with a limit that tightens as they arrive.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace dsah {
+
+struct Ranked {
+    std::int32_t distance;
+    std::int64_t id;
+};
+inline bool operator<(const Ranked& a, const Ranked& b) {
+    return a.distance != b.distance ? a.distance < b.distance : a.id < b.id;
+}
+
+constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
+
+/// Distances are small integers, so the k-th smallest is kept by counting how many of each value
+/// arrived; nothing is sorted before `finish`.
+class TopK {
+  public:
+    /// At most `k` results (kNoLimit: all) with distance <= radius. With `ascending` the caller
+    /// promises rising ids, so that a later id never displaces an equal distance.
+    TopK(std::size_t k, std::uint32_t radius, bool ascending)
+        : k_(k), radius_(static_cast<std::int64_t>(radius)), ascending_(ascending) {
+        if (k_ != kNoLimit) seen_.assign(radius + 1, 0);
+    }
+
+    /// Nothing beyond this distance can matter any more; -1 when nothing at all can.
+    std::int64_t limit() const { return full_ && ascending_ ? radius_ - 1 : radius_; }
+
+    void push(std::uint32_t distance, std::int64_t id) {
+        if (static_cast<std::int64_t>(distance) > limit()) return;
+        if (full_ && static_cast<std::int64_t>(distance) == radius_ && id > tie_bound_) return;
+        found_.push_back({static_cast<std::int32_t>(distance), id});
+        if (k_ == kNoLimit) return;
+        ++seen_[distance];
+        ++count_;
+        tighten();
+        if (found_.size() >= prune_at_) prune();
+    }
+
+    /// Lower the radius from outside (another thread's result): an upper bound of the k-th.
+    void lower(std::int64_t radius) {
+        while (radius_ > radius && !full_) {
+            count_ -= k_ == kNoLimit ? 0 : seen_[static_cast<std::size_t>(radius_)];
+            --radius_;
+        }
+    }
+    bool full() const { return full_; }
+    std::int64_t radius() const { return radius_; }
+    std::size_t k() const { return k_; }
+
+    /// An empty collector for a part of the same search.
+    TopK part() const { return TopK(k_, static_cast<std::uint32_t>(radius_), ascending_); }
+
+    /// Adds another collector's results; afterwards ids no longer rise.
+    void absorb(TopK& other) {
+        ascending_ = false;
+        other.drop_beyond();
+        for (const Ranked& r : other.found_) push(static_cast<std::uint32_t>(r.distance), r.id);
+    }
+
+    /// The results in order (distance, id); leaves the collector empty.
+    std::vector<Ranked> finish() {
+        drop_beyond();
+        std::sort(found_.begin(), found_.end());
+        if (found_.size() > k_) found_.resize(k_);
+        return std::move(found_);
+    }
+
+  private:
+    void tighten() {
+        if (count_ < k_) return;
+        full_ = true;
+        while (radius_ > 0 && count_ - seen_[static_cast<std::size_t>(radius_)] >= k_) {
+            count_ -= seen_[static_cast<std::size_t>(radius_)];
+            --radius_;
+            tie_bound_ = std::numeric_limits<std::int64_t>::max();
+        }
+    }
+
+    void drop_beyond() {
+        const auto radius = radius_;
+        found_.erase(std::remove_if(found_.begin(), found_.end(),
+                                    [radius](const Ranked& r) { return r.distance > radius; }),
+                     found_.end());
+    }
+
+    /// Forget what is beyond the limit and, among equals at the limit, all but the smallest ids.
+    void prune() {
+        drop_beyond();
+        if (full_ && found_.size() > k_) {
+            std::nth_element(found_.begin(), found_.begin() + static_cast<std::ptrdiff_t>(k_) - 1,
+                             found_.end());
+            tie_bound_ = found_[k_ - 1].id;
+            seen_[static_cast<std::size_t>(radius_)] -= found_.size() - k_;
+            count_ = k_;
+            found_.resize(k_);
+        }
+        prune_at_ = std::max<std::size_t>(4096, 2 * found_.size());
+    }
+
+    std::size_t k_;
+    std::int64_t radius_;
+    bool ascending_;
+    bool full_ = false;
+    std::size_t count_ = 0;  // found with distance <= radius_
+    std::int64_t tie_bound_ = std::numeric_limits<std::int64_t>::max();
+    std::size_t prune_at_ = 4096;
+    std::vector<std::uint64_t> seen_;
+    std::vector<Ranked> found_;
+};
+
+}  // namespace dsah
