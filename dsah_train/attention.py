@@ -6,6 +6,8 @@ map is brought to the finer one's grid and added, and the sum is brought to the 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -66,7 +68,7 @@ class LightAttention(nn.Module):
     def __init__(self, trunk: Trunk) -> None:
         super().__init__()
         # What lies behind the coarser stride is never run: it would only be dead weight in files.
-        trunk.blocks = trunk.blocks[: trunk.spec.coarse]
+        trunk.blocks = nn.Sequential(*list(trunk.blocks)[: trunk.spec.coarse])
         self.trunk = trunk
         fine, coarse, _ = trunk.spec.channels
         self.score_fine = _score_layer(fine)
@@ -79,10 +81,9 @@ class LightAttention(nn.Module):
         up = F.interpolate(
             self.score_coarse(coarse), size=score.shape[-2:], mode="bilinear", align_corners=False
         )
-        maps = F.interpolate(
+        return F.interpolate(
             (score + up).float(), size=images.shape[-2:], mode="bilinear", align_corners=False
         )
-        return maps
 
 
 class PaperAttention(nn.Module):
@@ -99,7 +100,7 @@ class PaperAttention(nn.Module):
     def __init__(self, state: dict[str, Tensor] | None = None, fc_dim: int = 4096) -> None:
         super().__init__()
         model = build_model("vgg16", state)
-        self.features = model.features
+        self.features = cast(nn.Sequential, model.features)
         self.classifier = nn.Sequential(
             nn.Conv2d(512, fc_dim, 7, padding=3),
             nn.ReLU(inplace=True),
@@ -111,7 +112,8 @@ class PaperAttention(nn.Module):
         if state is not None and fc_dim == 4096:
             with torch.no_grad():
                 for index in (0, 3):
-                    layer = self.classifier[index]
+                    layer = cast(nn.Conv2d, self.classifier[index])
+                    assert layer.bias is not None
                     layer.weight.copy_(state[f"classifier.{index}.weight"].view_as(layer.weight))
                     layer.bias.copy_(state[f"classifier.{index}.bias"])
         self.score_pool4 = _score_layer(512)

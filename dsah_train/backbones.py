@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ BACKBONES: dict[str, Spec] = {
 def _blocks(model: nn.Module) -> list[nn.Module]:
     """The model's convolutional part as a list of blocks, in order."""
     if hasattr(model, "features"):
-        return list(model.features.children())
+        return list(cast(nn.Sequential, model.features).children())
     names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
     return [getattr(model, name) for name in names]
 

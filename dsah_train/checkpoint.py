@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dsah_infer.atomic_file import replacing
 from dsah_infer.contract import STORED_SYMBOL_BITS, CodeContract, PixelRule
 from dsah_infer.errors import CheckpointError, ConfigError, ContractError
 from dsah_train.config import Config
 from dsah_train.models import Hasher, build_model
 
-__all__ = ["CHECKPOINT_VERSION", "Checkpoint", "load_checkpoint", "save_checkpoint", "write_whole"]
+__all__ = ["CHECKPOINT_VERSION", "Checkpoint", "load_checkpoint", "save_checkpoint"]
 
 CHECKPOINT_VERSION = 1
 _FORMAT = "dsah.checkpoint"
@@ -74,25 +74,6 @@ def weights_digest(state: Mapping[str, Tensor]) -> bytes:
     return digest.digest()
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file, then put it in place of ``path`` in one step.
-
-    A reader, a full disk or a kill sees the old file or the new one, never a part.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    part = Path(name)
-    try:
-        write(part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.chmod(0o644)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def save_checkpoint(
     path: str | os.PathLike[str],
     *,
@@ -131,9 +112,10 @@ def save_checkpoint(
         "metrics": {name: float(value) for name, value in metrics.items()},
         "model": state,
     }
-    write_whole(path, lambda part: torch.save(payload, part))
-    text = json.dumps(json.loads(contract.to_json()), indent=2) + "\n"
-    write_whole(path.with_suffix(".json"), lambda part: part.write_text(text, encoding="utf-8"))
+    with replacing(path) as file:
+        torch.save(payload, file)
+    with replacing(path.with_suffix(".json")) as file:
+        file.write((json.dumps(json.loads(contract.to_json()), indent=2) + "\n").encode())
     return contract
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor, nn
 
 from dsah_train.backbones import Trunk, build_model
@@ -51,10 +53,10 @@ class PaperHashing(nn.Module):
     ) -> None:
         super().__init__()
         model = build_model("vgg16", state)
-        self.features = model.features
+        self.features = cast(nn.Sequential, model.features)
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         if fc_dim == 4096:
-            self.classifier = model.classifier[:6]
+            self.classifier = cast(nn.Sequential, model.classifier)[:6]
         else:
             self.classifier = nn.Sequential(
                 nn.Linear(512 * 49, fc_dim),

@@ -82,6 +82,7 @@ class AttentiveHasher(Hasher):
         self.pixel_mask = config.mask_space == "pixel"
         self.squash = config.code_activation == "tanh"
         # Where black lies after normalisation: the pixel-space mask fades to it.
+        self.black: Tensor
         black = -torch.tensor(IMAGENET_MEAN) / torch.tensor(IMAGENET_STD)
         self.register_buffer("black", black.view(1, 3, 1, 1), persistent=False)
 

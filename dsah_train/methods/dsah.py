@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -21,6 +22,8 @@ from dsah_train.methods.method import Losses, Meter, Method, freeze
 from dsah_train.models import AttentiveHasher
 
 __all__ = ["DSaH"]
+
+Step = Callable[[Batch, Meter], None]
 
 
 class DSaH(Method):
@@ -48,17 +51,16 @@ class DSaH(Method):
         meter = Meter()
         # One epoch is one pass of each step, whoever goes first (Algorithm 1, lines 4 and 5).
         steps = -(-len(data) // self.config.batch_size)
-        if self.config.alternate == "epoch":
-            turns = (((self.attention_step,), 0), ((self.hashing_step,), 1))
-        elif self.config.alternate == "batch":
-            turns = (((self.attention_step, self.hashing_step), 0),)
-        else:
-            turns = (((self.joint_step,), 0),)
-        for number, (order, turn) in enumerate(turns):
+        orders: dict[str, list[list[Step]]] = {
+            "epoch": [[self.attention_step], [self.hashing_step]],
+            "batch": [[self.attention_step, self.hashing_step]],
+            "joint": [[self.joint_step]],
+        }
+        passes = orders[self.config.alternate]
+        for turn, taken in enumerate(passes):
             for i, batch in enumerate(data.batches(epoch, turn)):
-                done = (number + min(i / steps, 1)) / len(turns)
-                self.set_rate((epoch + done) / epochs)
-                for step in order:
+                self.set_rate((epoch + (turn + i / steps) / len(passes)) / epochs)
+                for step in taken:
                     if epoch >= self.config.warmup_epochs or step != self.attention_step:
                         step(batch, meter)
         return meter.means()

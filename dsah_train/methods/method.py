@@ -90,7 +90,7 @@ class Method:
         torch.manual_seed(config.seed)
         model = build_model(config, num_classes, state)
         # channels_last: 1.4 to 2 times faster convolutions on CPUs, faster in bf16 everywhere.
-        self.model: Hasher = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model: Hasher = model.to(self.device, memory_format=torch.channels_last)
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
 
     def epoch(self, data: TrainingSet, epoch: int, epochs: int) -> Losses:
@@ -158,5 +158,5 @@ def uses_bf16(config: Config, device: str) -> bool:
     if config.precision != "auto":
         return config.precision == "bf16"
     if device == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported())

@@ -1,0 +1,161 @@
+"""``python -m dsah_train fit|evaluate|compare``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dsah_infer.errors import ConfigError, DsahError
+from dsah_train import require_torch
+from dsah_train.config import Config, read_file
+
+__all__ = ["main"]
+
+_EXAMPLES = """examples:
+  python -m dsah_train fit --data pictures/ --bits 48 --out runs/first
+  python -m dsah_train fit --data flowers17.zip --bits 12 --time-budget 20m --out runs/flowers12
+  python -m dsah_train fit --data flowers17.zip --config my.yaml --set lr=5e-4 --out runs/tuned
+  python -m dsah_train evaluate runs/first/ckpt.pt --data pictures/
+  python -m dsah_train compare runs/first runs/tuned
+"""
+
+
+def seconds(text: str) -> float:
+    """``90``, ``90s``, ``15m`` or ``2h`` in seconds."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
+    try:
+        value = float(number) * unit
+    except ValueError:
+        value = 0.0
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; give 90s, 15m or 2h")
+    return value
+
+
+def add_config_flags(parser: argparse.ArgumentParser) -> None:
+    """One flag per field of `Config`; those not given leave the preset's value."""
+    group = parser.add_argument_group("settings (defaults: --preset best)")
+    for field in dataclasses.fields(Config):
+        flag = "--" + field.name.rstrip("_").replace("_", "-")
+        text = f"{field.metadata['help']} (default: {field.default})".replace("%", "%%")
+        if str(field.type) == "bool":
+            group.add_argument(
+                flag, dest=field.name, action=argparse.BooleanOptionalAction, help=text
+            )
+        else:
+            kind = {"int": int, "float": float, "str": str}[str(field.type)]
+            choices = field.metadata["choices"] or None
+            group.add_argument(flag, dest=field.name, type=kind, choices=choices, help=text)
+
+
+def config_from(args: argparse.Namespace) -> Config:
+    """Preset, then the file, then ``--set``, then the flags."""
+    values: dict[str, Any] = read_file(args.config) if args.config else {}
+    for item in args.set:
+        name, separator, text = item.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {item}: expected name=value")
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    for field in dataclasses.fields(Config):
+        given = getattr(args, field.name)
+        if given is not None:
+            values[field.name] = given
+    return Config.with_preset(**values)
+
+
+def run_fit(args: argparse.Namespace) -> int:
+    """Train; prints where the checkpoint is and what to do next."""
+    config = config_from(args)
+    require_torch()
+    from dsah_train.data import load_dataset
+    from dsah_train.fit import fit
+
+    dataset = load_dataset(
+        args.data, split_seed=config.split_seed, protocol=config.protocol or None
+    )
+    print(dataset.summary())
+    path = fit(
+        config,
+        dataset,
+        args.out,
+        weights=args.weights,
+        device=args.device,
+        time_budget=args.time_budget,
+        progress=not args.quiet,
+    )
+    print(f"wrote {path}\nnext: python -m dsah_train evaluate {path} --data {args.data}")
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dsah_train",
+        description="Learn compact binary codes with attention, and measure them.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    fit = verbs.add_parser(
+        "fit",
+        help="train a model",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    fit.add_argument("--data", required=True, help="folder or archive of class folders")
+    fit.add_argument("--out", type=Path, required=True, help="run folder; resumed if it exists")
+    fit.add_argument(
+        "--weights", default="auto", help="FILE, imagenet, none or auto (default: auto)"
+    )
+    fit.add_argument("--time-budget", type=seconds, help="90s, 15m, 2h: shorten the run to fit")
+    fit.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
+    fit.add_argument("--config", type=Path, help="settings from a .yaml or .json file")
+    fit.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting")
+    fit.add_argument("--quiet", action="store_true", help="no progress bars")
+    add_config_flags(fit)
+    fit.set_defaults(run=run_fit)
+
+    from dsah_train import compare, evaluation
+
+    for name, module, text in (
+        ("evaluate", evaluation, "measure a checkpoint or an exported model"),
+        ("compare", compare, "put several runs side by side"),
+    ):
+        verb = verbs.add_parser(
+            name,
+            help=text,
+            epilog=_EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(verb)
+        verb.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (2 usage, 1 failure, 130 interrupted)."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    args = build_parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except DsahError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: the same command resumes after the last epoch", file=sys.stderr)
+        return 130
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,316 @@
+"""One training run: choose the number of epochs on a validation part, then refit on all of train.
+
+A run folder holds ``config.json``, ``ckpt.pt`` (usable after every epoch), ``state.pt`` (to resume
+from), ``metrics.jsonl``, ``curves.png`` and TensorBoard scalars.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from dsah_infer.atomic_file import replacing
+from dsah_infer.contract import PixelRule
+from dsah_infer.cpu import available_cores
+from dsah_infer.errors import CheckpointError, ConfigError, DataError
+from dsah_train.backbones import load_weights
+from dsah_train.batches import TrainingSet
+from dsah_train.checkpoint import contract_of, save_checkpoint
+from dsah_train.config import Config
+from dsah_train.data import Dataset, Part, carve_validation, decode_part
+from dsah_train.encode import encode
+from dsah_train.methods.method import Method
+from dsah_train.methods.registry import method_class
+from dsah_train.metrics import mean_average_precision
+from dsah_train.runlog import RunLog
+
+__all__ = ["Pictures", "fit"]
+
+_log = logging.getLogger(__name__)
+_STATE = "dsah.training-state"
+
+#: Share of a time budget that choosing the epochs may use; the refit sees more pictures.
+SELECT_SHARE = 0.45
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Decoded pictures of a part: for training (R, larger or equal) and as the model sees them (S).
+
+    The two are one array when no margin is cropped away.
+    """
+
+    part: Part
+    large: torch.Tensor
+    seen: torch.Tensor
+
+    def subset(self, rows: np.ndarray) -> Pictures:
+        """The pictures at these rows."""
+        index = torch.as_tensor(rows)
+        large = self.large[index]
+        same = self.seen is self.large
+        return Pictures(self.part.subset(rows), large, large if same else self.seen[index])
+
+    def training_set(self, config: Config) -> TrainingSet:
+        """As the loops want it."""
+        return TrainingSet(self.large, torch.from_numpy(self.part.targets), config)
+
+
+def decode(part: Part, config: Config, progress: bool) -> Pictures:
+    """Decode a part once; corrupt pictures are named and left out."""
+    rule = PixelRule(size=config.image_size, crop=config.crop)
+    large_rule = PixelRule(size=round(config.image_size / config.crop), crop=1.0)
+    pixels, kept = decode_part(
+        part, large_rule, on_error="skip", progress=progress, label="decode train"
+    )
+    part = part.subset(kept)
+    large = torch.from_numpy(pixels)
+    if config.crop == 1.0:
+        return Pictures(part, large, large)
+    return Pictures(part, large, torch.from_numpy(decode_part(part, rule, progress=progress)))
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved with the networks so that a killed run goes on from there."""
+
+    phase: str = "select"
+    epoch: int = 0
+    epochs: int = 0
+    best_epoch: int = 0
+    best_map: float = -1.0
+    spent: float = 0.0
+    records: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class Run:
+    """A run folder with its data, its log and the point that it has reached."""
+
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        out: Path,
+        *,
+        weights: str,
+        device: str,
+        time_budget: float | None,
+        progress: bool,
+    ) -> None:
+        self.config, self.dataset, self.out = config, dataset, out
+        self.device, self.time_budget, self.progress = device, time_budget, progress
+        self.started = time.monotonic()
+        self.weights = load_weights(config.backbone, weights)
+        self.at = Progress(phase="select" if config.select else "refit")
+        saved = self._read_state()
+        if saved is not None:
+            self.at = Progress(**saved["progress"])
+            _log.info("resuming %s in phase %s after epoch %d", out, self.at.phase, self.at.epoch)
+        self._saved = saved
+        self._spent_before = self.at.spent
+        self.log = RunLog(out, keep=self.at.records)
+        with replacing(out / "config.json") as file:
+            file.write((config.to_json() + "\n").encode())
+        self.pictures = decode(dataset.train, config, progress)
+
+    def train(self) -> Path:
+        """Both phases; returns the checkpoint's path."""
+        if self.at.phase == "done":
+            _log.info("%s is finished already; a new run needs another --out", self.out)
+            return self.out / "ckpt.pt"
+        if self.at.phase == "select":
+            try:
+                rest, held_out = carve_validation(
+                    self.pictures.part, self.config.val_per_class, self.config.seed
+                )
+            except DataError as error:
+                _log.warning("%s; all %d epochs are used", error, self.config.epochs)
+            else:
+                rows = {name: i for i, name in enumerate(self.pictures.part.names)}
+                self._phase(
+                    self.pictures.subset(np.array([rows[n] for n in rest.names])),
+                    self.pictures.subset(np.array([rows[n] for n in held_out.names])),
+                )
+            self.at.phase, self.at.epoch = "refit", 0
+            self.at.epochs = self.at.best_epoch or self.config.epochs
+            self._saved = None
+            if self.at.best_epoch:
+                self.at.metrics["val_map"] = self.at.best_map
+                self.at.metrics["epochs"] = float(self.at.best_epoch)
+        self._phase(self.pictures, None)
+        self.at.phase = "done"
+        self._save_state(None)
+        self.log.close()
+        return self.out / "ckpt.pt"
+
+    def _phase(self, training: Pictures, held_out: Pictures | None) -> None:
+        """Train from the start, or from the saved state, to the end of this phase."""
+        config = self.config
+        method = method_class(config.method)(
+            config, len(self.dataset.class_names), self.weights, self.device
+        )
+        if self._saved is not None and self._saved["method"] is not None:
+            method.load_state_dict(self._saved["method"])
+            torch.set_rng_state(self._saved["rng"])
+        self._saved = None
+        self.at.epochs = self.at.epochs or config.epochs
+        data = training.training_set(config)
+        name = "choose epochs" if held_out is not None else "train"
+        # Every tenth of the epochs is a candidate: encoding the validation part is not free.
+        every = max(1, config.epochs // 10)
+        bar = tqdm(
+            total=self.at.epochs, initial=self.at.epoch, desc=name, disable=not self.progress
+        )
+        while self.at.epoch < self.at.epochs:
+            began = time.monotonic()
+            losses = method.epoch(data, self.at.epoch, self.at.epochs)
+            self.at.epoch += 1
+            score = None
+            last = self.at.epoch == self.at.epochs
+            if held_out is not None and (last or self.at.epoch % every == 0):
+                score = self._validate(method, training, held_out)
+                if score > self.at.best_map:
+                    self.at.best_map, self.at.best_epoch = score, self.at.epoch
+            seconds = time.monotonic() - began
+            self._record(losses, score, seconds)
+            self._save(method)
+            self._shorten(seconds)
+            bar.total = self.at.epochs
+            shown = {step: f"{terms['loss']:.4g}" for step, terms in losses.items()}
+            bar.set_postfix(shown | ({"MAP": f"{score:.4f}"} if score is not None else {}))
+            bar.update()
+        bar.close()
+
+    def _validate(self, method: Method, training: Pictures, held_out: Pictures) -> float:
+        """MAP@all of the validation part searched in the rest of train."""
+        contract = contract_of(self.config, self.dataset.class_names, method.model, {})
+        query, gallery = (
+            encode(method.model, p.seen, contract, autocast=method.autocast()).codes
+            for p in (held_out, training)
+        )
+        return mean_average_precision(
+            query,
+            held_out.part.targets,
+            gallery,
+            training.part.targets,
+            bits=contract.bits,
+            symbol_bits=contract.symbol_bits,
+        )
+
+    def _shorten(self, seconds: float) -> None:
+        """Under a time budget, end this phase at the last epoch that still fits."""
+        if self.time_budget is None:
+            return
+        self.at.spent = self._spent_before + time.monotonic() - self.started
+        share = SELECT_SHARE if self.at.phase == "select" else 1.0
+        fits = int((share * self.time_budget - self.at.spent) / seconds)
+        if self.at.epoch + max(fits, 0) < self.at.epochs:
+            self.at.epochs = self.at.epoch + max(fits, 0)
+            _log.info("time budget: %s ends after epoch %d", self.at.phase, self.at.epochs)
+
+    def _record(self, losses: dict[str, Any], score: float | None, seconds: float) -> None:
+        records = []
+        for step, terms in losses.items():
+            record = {"phase": self.at.phase, "epoch": self.at.epoch, "step": step, **terms}
+            record["seconds"] = round(seconds, 3)
+            records.append(record)
+        if score is not None:
+            records[-1]["val_map"] = score
+        self.log.write(records)
+        self.at.records = self.log.count
+
+    def _save(self, method: Method) -> None:
+        """Write the usable checkpoint, then the state to resume from."""
+        metrics = dict(self.at.metrics)
+        if self.at.phase == "select":
+            metrics["val_map"] = self.at.best_map
+        save_checkpoint(
+            self.out / "ckpt.pt",
+            model=method.model,
+            config=self.config,
+            class_names=self.dataset.class_names,
+            metrics=metrics,
+        )
+        self._save_state(method.state_dict())
+
+    def _save_state(self, method: dict[str, Any] | None) -> None:
+        self.at.spent = self._spent_before + time.monotonic() - self.started
+        payload = {
+            "format": _STATE,
+            "config": self.config.to_json(),
+            "progress": vars(self.at),
+            "method": method,
+            "rng": torch.get_rng_state(),
+        }
+        with replacing(self.out / "state.pt") as file:
+            torch.save(payload, file)
+
+    def _read_state(self) -> dict[str, Any] | None:
+        path = self.out / "state.pt"
+        if not path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise CheckpointError(f"{path} is not readable ({error}); give another --out") from None
+        if state.get("format") != _STATE:
+            raise CheckpointError(f"{path} is not a training state; give another --out")
+        if Config.from_json(state["config"]) != self.config:
+            raise ConfigError(
+                f"{self.out} holds a run with other settings (see config.json); give another "
+                "--out, or the same settings to resume it"
+            )
+        return state
+
+
+def fit(
+    config: Config,
+    dataset: Dataset,
+    out: Path,
+    *,
+    weights: str = "auto",
+    device: str = "auto",
+    time_budget: float | None = None,
+    progress: bool = True,
+) -> Path:
+    """Train a model; a run folder that was interrupted is resumed.
+
+    Args:
+        config: Settings.
+        dataset: Data; its queries are never looked at.
+        out: Run folder.
+        weights: Where ImageNet weights come from, see `find_weights`.
+        device: ``cpu``, ``cuda`` or ``auto``.
+        time_budget: Seconds for the whole run; both phases are shortened to fit.
+        progress: Show bars.
+
+    Returns:
+        Path of ``ckpt.pt``.
+
+    Raises:
+        ConfigError: The folder holds a run with other settings.
+        DataError: Nothing to train on.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_num_threads(available_cores())
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    out.mkdir(parents=True, exist_ok=True)
+    run = Run(
+        config,
+        dataset,
+        out,
+        weights=weights,
+        device=device,
+        time_budget=time_budget,
+        progress=progress,
+    )
+    return run.train()
