@@ -1,0 +1,39 @@
+"""list groups of near-identical pictures in a gallery file
+
+examples:
+  dsah dedup gallery.dsah
+  dsah dedup gallery.dsah --radius 2 --json
+
+Pictures are in one group when a chain of distances up to the radius links them. Nothing is
+removed: keep the first of each group and give the others to 'dsah remove', if you agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from dsah_infer.errors import UsageError
+from dsah_infer.gallery import Gallery
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("gallery", metavar="GALLERY", help="file written by 'dsah index'")
+    parser.add_argument(
+        "--radius", type=int, default=0, metavar="R", help="largest distance (default: 0)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, one group a line")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Group and print."""
+    if args.radius < 0:
+        raise UsageError(f"--radius {args.radius}: allowed are 0 or more")
+    gallery = Gallery.load(args.gallery)
+    groups = gallery.duplicates(args.radius)
+    for group in groups:
+        print(json.dumps(group) if args.json else "\n".join([*group, ""]))
+    if not args.json:
+        pictures = sum(map(len, groups))
+        print(f"{len(groups)} groups, {pictures} pictures of {len(gallery)}, radius {args.radius}")

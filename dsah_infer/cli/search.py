@@ -1,0 +1,51 @@
+"""find the pictures of a gallery that are nearest to a query
+
+examples:
+  dsah search gallery.dsah query.jpg
+  dsah search gallery.dsah a.jpg b.jpg -k 20 --html result.html
+  dsah search gallery.dsah query.jpg --json
+
+Order is (distance, id) ascending; the distance counts differing bits (symbols of ordinal codes).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from dsah_infer.cli import options
+from dsah_infer.errors import UsageError
+from dsah_infer.gallery import Gallery
+from dsah_infer.html import write_result_page
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("gallery", metavar="GALLERY", help="file written by 'dsah index'")
+    parser.add_argument("queries", nargs="+", metavar="QUERY", help="picture files or folders")
+    parser.add_argument("-k", type=int, default=10, help="hits per query (default: 10)")
+    parser.add_argument("--html", metavar="FILE", help="write a page with pictures and saliency")
+    parser.add_argument("--json", action="store_true", help="print JSON, one line per query")
+    options.add_model(parser, required=False)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Search, print, and write the page that was asked for."""
+    if args.k < 1:
+        raise UsageError(f"-k {args.k}: allowed are 1 or more hits")
+    page = options.writable(args.html) if args.html else None
+    paths = options.picture_paths(args.queries)
+    gallery = Gallery.load(args.gallery)
+    with options.gallery_encoder(args, gallery) as encoder:
+        results = gallery.search(encoder.encode(paths), args.k, encoder.contract)
+        if page is not None:
+            write_result_page(page, gallery, encoder, list(zip(paths, results, strict=True)))
+    for path, hits in zip(paths, results, strict=True):
+        if args.json:
+            print(json.dumps({"query": str(path), "hits": [vars(hit) for hit in hits]}))
+            continue
+        print(path)
+        for rank, hit in enumerate(hits, 1):
+            print(f"{rank:5}  distance {hit.distance:3}  {hit.path}")
+    if page is not None:
+        print(f"wrote {page}")

@@ -1,0 +1,281 @@
+"""The dsah command: every verb on real files, its output, its exit codes, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dsah_infer import Encoder
+from dsah_infer.cli import main
+from dsah_infer.gallery import Gallery
+from tests.infer.tiny_model import write_tiny_model
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_tiny_model(tmp_path / "model.onnx")
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, folder: Path, model: Path) -> Path:
+    path = tmp_path / "gallery.dsah"
+    assert main(["index", str(folder), "-m", str(model), "-o", str(path)]) == 0
+    return path
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_encode_writes_the_rows_of_the_pictures(folder: Path, model: Path, tmp_path: Path) -> None:
+    out, names = tmp_path / "codes.npy", tmp_path / "names.txt"
+    (folder / "05.png").write_bytes(b"junk")
+    given = ["encode", str(folder), "-m", str(model), "-o", str(out), "--names", str(names)]
+    assert main([*given, "--on-error", "skip"]) == 0
+    kept = names.read_text().splitlines()
+    assert len(kept) == 20
+    np.testing.assert_array_equal(np.load(out), Encoder(model).encode(kept))
+
+
+def test_a_bad_picture_ends_encode_and_leaves_the_old_file(
+    folder: Path, model: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    out = tmp_path / "codes.npy"
+    out.write_bytes(b"old")
+    (folder / "05.png").write_bytes(b"junk")
+    assert main(["encode", str(folder), "-m", str(model), "-o", str(out)]) == 1
+    assert "05.png" in capsys.readouterr().err
+    assert out.read_bytes() == b"old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["codes.npy", "model.onnx", "pictures"]
+
+
+def test_index_then_search_finds_each_picture_itself_first(
+    gallery: Path, folder: Path, capsys: Captured
+) -> None:
+    capsys.readouterr()
+    assert main(["search", str(gallery), str(folder), "-k", "3", "--json"]) == 0
+    results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(results) == 21
+    for result in results:
+        hits = result["hits"]
+        assert len(hits) == 3
+        assert hits[0]["distance"] == 0
+        assert [(h["distance"], h["id"]) for h in hits] == sorted(
+            (h["distance"], h["id"]) for h in hits
+        )
+        same = [h["path"] for h in hits if h["distance"] == 0]
+        assert f"pictures/{Path(result['query']).name}" in same or len(same) == 3
+
+
+def test_search_prints_no_more_than_there_is(gallery: Path, folder: Path, capsys: Captured) -> None:
+    capsys.readouterr()
+    assert main(["search", str(gallery), str(folder / "01.png"), "-k", "100"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 21
+
+
+def test_add_replaces_and_remove_removes(gallery: Path, folder: Path, capsys: Captured) -> None:
+    Image.new("RGB", (60, 60), "red").save(folder / "red.png")
+    assert main(["add", str(gallery), str(folder / "red.png"), str(folder / "02.png")]) == 0
+    assert "1 added, 1 replaced, 22 pictures" in capsys.readouterr().out
+    assert main(["remove", str(gallery), str(folder / "red.png"), "pictures/03.png"]) == 0
+    left = Gallery.load(gallery)
+    assert len(left) == 20
+    assert "pictures/03.png" not in left.items.values()
+    assert main(["remove", str(gallery), "pictures/03.png", "pictures/04.png"]) == 2
+    assert len(Gallery.load(gallery)) == 20
+
+
+def test_a_gallery_moves_with_its_folder(
+    gallery: Path, folder: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    target = tmp_path / "elsewhere"
+    target.mkdir()
+    for name in ("gallery.dsah", "model.onnx", "pictures"):
+        (tmp_path / name).rename(target / name)
+    capsys.readouterr()
+    assert main(["search", str(target / "gallery.dsah"), str(target / "pictures/00.png")]) == 0
+    assert "pictures/00.png" in capsys.readouterr().out
+
+
+def test_a_gallery_whose_model_is_gone_asks_for_it(
+    gallery: Path, folder: Path, model: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    moved = model.rename(tmp_path / "moved.onnx")
+    search = ["search", str(gallery), str(folder / "00.png")]
+    assert main(search) == 1
+    assert "-m MODEL" in capsys.readouterr().err
+    assert main([*search, "-m", str(moved)]) == 0
+
+
+def test_codes_of_another_space_never_enter_or_query_a_gallery(
+    gallery: Path, folder: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    other = write_tiny_model(tmp_path / "other.onnx", seed=1)
+    before = gallery.read_bytes()
+    for verb in ("add", "search"):
+        assert main([verb, str(gallery), str(folder / "00.png"), "-m", str(other)]) == 1
+        assert "tiny-12-1" in capsys.readouterr().err
+    assert gallery.read_bytes() == before
+
+
+def test_another_artefact_of_the_space_enters_only_when_told_to(
+    gallery: Path, folder: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    half = write_tiny_model(tmp_path / "half.onnx", precision="fp16")
+    add = ["add", str(gallery), str(folder / "00.png"), "-m", str(half)]
+    assert main(add) == 1
+    assert "artefact" in capsys.readouterr().err
+    assert main([*add, "--mix"]) == 0
+    assert Encoder(half).fingerprint in Gallery.load(gallery).index.fingerprints
+
+
+def test_dedup_groups_equal_pictures(gallery: Path, folder: Path, capsys: Captured) -> None:
+    copy = folder / "copy of 09.png"
+    copy.write_bytes((folder / "09.png").read_bytes())
+    assert main(["add", str(gallery), str(copy)]) == 0
+    capsys.readouterr()
+    assert main(["dedup", str(gallery), "--json"]) == 0
+    groups = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert any({"pictures/09.png", "pictures/copy of 09.png"} <= set(group) for group in groups)
+    codes = Encoder(folder.parent / "model.onnx")
+    for group in groups:
+        rows = codes.encode([folder.parent / name for name in group])
+        assert (rows == rows[0]).all(), "radius 0 groups equal codes only"
+
+
+def test_saliency_writes_a_picture_of_the_square(folder: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "overlay.png"
+    assert main(["saliency", str(folder / "00.png"), "-m", str(model), "-o", str(out)]) == 0
+    with Image.open(out) as image:
+        assert (image.size, image.mode) == ((32, 32), "RGB")
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "gallery.dsah"])
+def test_info(gallery: Path, name: str, capsys: Captured) -> None:
+    capsys.readouterr()
+    assert main(["info", str(gallery.parent / name), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["kind"] == name.split(".")[0]
+    assert facts["bits"] == 12
+    assert main(["info", str(gallery.parent / name)]) == 0
+    assert "tiny-12-0" in capsys.readouterr().out
+
+
+def test_info_lists_the_pictures_of_a_gallery(gallery: Path, capsys: Captured) -> None:
+    capsys.readouterr()
+    assert main(["info", str(gallery), "--items", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["pictures"]) == 21
+
+
+def test_info_reads_a_checkpoint_without_torch(
+    model: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    checkpoint = tmp_path / "ckpt.pt"
+    checkpoint.write_bytes(b"PK\x03\x04 a zip that torch wrote")
+    assert main(["info", str(checkpoint)]) == 1
+    assert "ckpt.json" in capsys.readouterr().err
+    contract = json.loads(Encoder(model).contract.to_json())
+    (tmp_path / "ckpt.json").write_text(json.dumps({"contract": contract}))
+    assert main(["info", str(checkpoint), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "checkpoint"
+
+
+def test_doctor_runs_the_model_and_places_its_nodes(model: Path, capsys: Captured) -> None:
+    assert main(["doctor", "-m", str(model), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    probe = report["sections"]["probe run"]
+    assert probe["device"] == "auto -> CPUExecutionProvider"
+    assert "2 Conv" in probe["CPUExecutionProvider"]
+    assert report["problems"] == []
+    assert main(["doctor", "-m", str(model), "--device", "cuda"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["search", "{g}", "{p}", "-k", "0"], 2, "1 or more"),
+        (["dedup", "{g}", "--radius", "-1"], 2, "0 or more"),
+        (["index", "{p}", "-m", "{m}", "-o", "{t}/no/such/g.dsah"], 2, "existing folder"),
+        (["index", "{t}/empty", "-m", "{m}", "-o", "{t}/x.dsah"], 1, "no pictures"),
+        (["index", "{t}/nothing", "-m", "{m}", "-o", "{t}/x.dsah"], 1, "no such file"),
+        (["index", "{p}", "-m", "{p}", "-o", "{t}/x.dsah"], 1, "not an ONNX file"),
+        (["search", "{m}", "{p}"], 1, "not"),
+        (["search", "{t}/none.dsah", "{p}"], 1, "none.dsah"),
+        (["info", "{p}"], 1, "not"),
+        (["info", "{t}/none"], 1, "No such file"),
+        (["saliency", "{p}", "-m", "{m}", "-o", "{t}/o.txt"], 2, ".png"),
+        (["encode", "{p}", "-m", "{m}", "-o", "{t}/c.npy", "--threads", "0"], 2, "threads"),
+        (["encode", "{p}", "-m", "{m}", "-o", "{t}/c.npy", "--device", "cuda"], 1, "CUDA"),
+    ],
+)
+def test_bad_input_is_a_message_and_an_exit_code(
+    gallery: Path, folder: Path, arguments: list[str], code: int, says: str, capsys: Captured
+) -> None:
+    root = gallery.parent
+    (root / "empty").mkdir()
+    names = {"g": gallery, "p": folder / "00.png", "m": root / "model.onnx", "t": root}
+    before = files(root)
+    assert main([argument.format(**names) for argument in arguments]) == code
+    error = capsys.readouterr().err
+    assert says in error
+    assert "Traceback" not in error
+    assert files(root) == before
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["index", "a.jpg"], ["search"]])
+def test_usage_errors_exit_with_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+VERBS = "encode index search add remove info dedup saliency doctor"
+
+
+@pytest.mark.parametrize("verb", VERBS.split())
+def test_every_verb_has_help_with_examples(verb: str, capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([verb, "--help"])
+    assert caught.value.code == 0
+    assert f"  dsah {verb} " in capsys.readouterr().out or verb == "doctor"
+
+
+def test_a_list_of_pictures_comes_from_a_file(folder: Path, model: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("".join(f"{folder / name}\n" for name in ("03.png", "01.png")))
+    out = tmp_path / "codes.npy"
+    assert main(["encode", f"@{listed}", "-m", str(model), "-o", str(out)]) == 0
+    expected = Encoder(model).encode([folder / "03.png", folder / "01.png"])
+    np.testing.assert_array_equal(np.load(out), expected)
+
+
+def test_ctrl_c_ends_cleanly(folder: Path, model: Path, tmp_path: Path) -> None:
+    for i in range(3000):
+        os.link(folder / "00.png", folder / f"link{i}.png")
+    out = tmp_path / "g.dsah"
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys; from dsah_infer.cli import main; sys.exit(main())",
+         "index", str(folder), "-m", str(model), "-o", str(out), "-v"],
+        stderr=subprocess.PIPE, text=True, cwd=Path.cwd(),
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert "runs on" in process.stderr.readline()  # the model is open: encoding begins
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert "interrupted" in error
+    assert "Traceback" not in error
+    assert not out.exists()
+    assert not list(tmp_path.glob(".*"))
