@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from dsah_infer.contract import CodeContract
 from dsah_infer.encoder import Encoder
+from dsah_train import require_torch
 from dsah_train.data import Part, decode_part
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class CheckpointArtefact:
     """The torch model of a checkpoint, on the GPU where there is one."""
 
     def __init__(self, path: str | os.PathLike[str], *, batch_size: int = 64) -> None:
+        require_torch()
         import torch
 
         from dsah_train.checkpoint import load_checkpoint
@@ -124,21 +126,25 @@ class CheckpointArtefact:
 
     def saliency(self, part: Part) -> npt.NDArray[np.float32] | None:
         """See `Artefact.saliency`."""
-        from dsah_train.encode import saliency
+        from dsah_train.encode import encode
 
         if not self.contract.has_saliency:
             return None
         maps = []
         for indices in _steps(part, self.contract):
             pixels, _ = _decode(part.subset(indices), self.contract, "raise")
-            maps.append(saliency(self._model, pixels, self.contract, batch_size=self._batch_size))
+            result = encode(
+                self._model, pixels, self.contract, batch_size=self._batch_size, saliency=True
+            )
+            assert result.saliency is not None  # the contract promised it
+            maps.append(result.saliency)
         return np.concatenate(maps)
 
 
 class GraphArtefact:
     """An exported graph, run by `dsah_infer.Encoder` as in production."""
 
-    config = None
+    config: Config | None = None
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)

@@ -99,7 +99,10 @@ def measure(
             f"{searched.contract.space!r}; distances between them mean nothing. Train a student "
             "into the gallery's space, or let one artefact encode both sides"
         )
-    query = artefact.encode(dataset.query, on_error=on_error)
+    # The ranker weighs bits; ordinal codes have several activations for each.
+    query = artefact.encode(
+        dataset.query, activations=contract.activations == contract.bits, on_error=on_error
+    )
     gallery = searched.encode(dataset.gallery, activations=False, on_error=on_error)
     codes = (query.codes, query.part.targets, gallery.codes, gallery.part.targets)
     bits, symbol_bits = contract.bits, contract.symbol_bits

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+from dsah_infer.atomic_file import replacing
 from dsah_train.artefacts import Artefact
 from dsah_train.measurement import Measurement
 from dsah_train.report_pictures import Section, draw_pictures
@@ -63,7 +63,7 @@ def format_table(measurement: Measurement) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def markdown_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def markdown_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A Markdown table."""
     lines = [header, ("---",) * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -90,19 +90,9 @@ def write_report(
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a text file that is complete or absent."""
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as part:
-        try:
-            part.write(text)
-            part.flush()
-            os.fsync(part.fileno())
-            Path(part.name).chmod(0o644)
-            Path(part.name).replace(path)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
+    """Write a UTF-8 text file, whole or not at all."""
+    with replacing(path) as stream:
+        stream.write(text.encode("utf-8"))
     return path
 
 

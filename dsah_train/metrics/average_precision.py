@@ -86,7 +86,7 @@ def mean_average_precision(
         symbol_bits: Bits of one symbol; 1 for sign codes.
         topk: Cut-off k with denominator min(R, k); the whole gallery (denominator R) by default.
         same_items: Gallery row of each query itself, -1 for none, int64 (m,); left out.
-        weights: Query activations, float32 (m, A): rank asymmetrically instead.
+        weights: Query activations float32 (m, bits): rank sign codes asymmetrically instead.
 
     Returns:
         Mean over all queries, in [0, 1]; a query without relevant items counts as 0.

@@ -59,7 +59,7 @@ def code_health(codes: npt.NDArray[np.uint8], bits: int) -> CodeHealth:
     varying = (ones > 0) & (ones < 1)
     correlation = 0.0
     if varying.sum() > 1:
-        matrix = np.corrcoef(values[:, varying], rowvar=False)
+        matrix = np.atleast_2d(np.corrcoef(values[:, varying], rowvar=False))
         correlation = float(np.abs(matrix[np.triu_indices_from(matrix, k=1)]).mean())
     return CodeHealth(
         codes=len(codes),

@@ -13,6 +13,8 @@ from dsah_train.metrics.retrieval import LOOKUP_RADIUS, Evaluation, evaluate_cod
 
 __all__ = ["OpenSetReport", "open_set_report"]
 
+Rows = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class OpenSetReport:
@@ -64,8 +66,8 @@ def open_set_report(
         UsageError: Queries or gallery lack seen or unseen items.
     """
     held_out = ~np.asarray(seen_classes, dtype=bool)
-    unseen_query = query_targets[:, held_out].any(axis=1)
-    unseen_item = gallery_targets[:, held_out].any(axis=1)
+    unseen_query: Rows = query_targets[:, held_out].sum(axis=1) > 0
+    unseen_item: Rows = gallery_targets[:, held_out].sum(axis=1) > 0
     for what, unseen in (("queries", unseen_query), ("gallery items", unseen_item)):
         if unseen.all() or not unseen.any():
             raise UsageError(
@@ -73,7 +75,7 @@ def open_set_report(
                 "open-set report needs some of trained and some of held-out classes"
             )
 
-    def evaluate(queries: npt.NDArray[np.bool_], items: npt.NDArray[np.bool_]) -> Evaluation:
+    def evaluate(queries: Rows, items: Rows) -> Evaluation:
         return evaluate_codes(
             query_codes[queries],
             query_targets[queries],
@@ -87,11 +89,11 @@ def open_set_report(
     every = np.ones(len(gallery_codes), dtype=bool)
     index = HammingIndex(bits, symbol_bits=symbol_bits)
     index.add(gallery_codes[~unseen_item])
-    distances, _ = index.search(query_codes[unseen_query], len(index))
+    limits, _, _ = index.range_search(query_codes[unseen_query], LOOKUP_RADIUS)
     return OpenSetReport(
         seen_on_seen=evaluate(~unseen_query, ~unseen_item),
         seen_on_all=evaluate(~unseen_query, every),
         unseen_on_unseen=evaluate(unseen_query, unseen_item),
         unseen_on_all=evaluate(unseen_query, every),
-        unseen_on_seen_false_hits=float((distances <= LOOKUP_RADIUS).sum(axis=1).mean()),
+        unseen_on_seen_false_hits=float(np.diff(limits).mean()),
     )

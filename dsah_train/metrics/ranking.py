@@ -100,7 +100,8 @@ def rank_gallery(
         same_items: int64 (m,): gallery row that is the query itself, -1 where there is none.
             A picture does not find itself: that row moves behind the last item, with `PAD_ID`
             for an id, and counts as irrelevant.
-        weights: Query activations for the asymmetric order of `HammingIndex.search`.
+        weights: Query activations float32 (m, bits): the asymmetric order of
+            `HammingIndex.search`, for sign codes only.
         k: Items per query; the whole gallery by default.
 
     Yields:
@@ -144,7 +145,7 @@ def rank_gallery(
         distances, ids = index.search(
             queries[rows],
             min(k + spare, len(gallery)),
-            **({} if weights is None else {"weights": weights[rows]}),
+            weights=None if weights is None else weights[rows],
         )
         relevant = relevance(query_targets[rows], gallery_targets)
         if same_items is not None:

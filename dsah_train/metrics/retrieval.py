@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -105,7 +106,19 @@ class Evaluation:
             UsageError: Text of something else.
         """
         try:
-            fields = json.loads(text)
+            return cls.from_dict(json.loads(text))
+        except ValueError as error:
+            raise UsageError(f"not a record of an evaluation ({error})") from None
+
+    @classmethod
+    def from_dict(cls, record: object) -> Evaluation:
+        """From the decoded JSON of `to_json`.
+
+        Raises:
+            UsageError: A record of something else.
+        """
+        try:
+            fields = dict(record)  # type: ignore[call-overload]
             for name in ("map_at", "map_at_retrieved", "precision_at"):
                 fields[name] = {int(k): v for k, v in fields[name].items()}
             for name in ("relevant_distances", "irrelevant_distances", "average_precision"):
@@ -113,11 +126,11 @@ class Evaluation:
             for name in ("by_rank", "by_radius"):
                 fields[name] = Curve(**{k: tuple(v) for k, v in fields[name].items()})
             fields["map_interval"] = Interval(**fields["map_interval"])
-            fields["health"]["ones"] = tuple(fields["health"]["ones"])
-            fields["health"] = CodeHealth(**fields["health"])
+            ones = tuple(fields["health"]["ones"])
+            fields["health"] = CodeHealth(**(fields["health"] | {"ones": ones}))
             return cls(**fields)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"not a record of an evaluation ({error})") from None
+            raise UsageError(f"not a record of an evaluation ({error!r})") from None
 
 
 def evaluate_codes(
@@ -143,7 +156,7 @@ def evaluate_codes(
         symbol_bits: Bits of one symbol; 1 for sign codes.
         topk: Cut-offs for MAP@k and precision@N; those beyond the gallery are left out.
         same_items: Gallery row of each query itself, -1 for none, int64 (m,); left out.
-        query_activations: float32 (m, A), for the asymmetric MAP.
+        query_activations: float32 (m, bits) of sign codes, for the asymmetric MAP.
 
     Returns:
         The figures of `Evaluation`.
@@ -158,7 +171,7 @@ def evaluate_codes(
     cutoffs = tuple(sorted({k for k in topk if k <= items}))
     ranks = _curve_ranks(max(items, 1))
     levels = bits // symbol_bits + 1
-    parts: dict[str, list[npt.NDArray]] = {}
+    parts: dict[str, list[npt.NDArray[Any]]] = {}
     for chunk in rank_gallery(
         query_codes,
         query_targets,

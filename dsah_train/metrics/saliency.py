@@ -29,7 +29,7 @@ class SaliencyScore:
     area: float
 
 
-def _check(saliency: npt.NDArray, mask: npt.NDArray) -> None:
+def _check(saliency: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> None:
     if saliency.ndim != 3 or saliency.shape != mask.shape or not len(saliency):
         raise UsageError(
             f"saliency {saliency.shape} and masks {mask.shape}: expected equal shapes (n, S, S) "
@@ -60,7 +60,8 @@ def pointing_hits(
     """
     _check(saliency, mask)
     top = saliency.reshape(len(saliency), -1).argmax(axis=1)
-    return mask.reshape(len(mask), -1)[np.arange(len(mask)), top]
+    hits: npt.NDArray[np.bool_] = mask.reshape(len(mask), -1)[np.arange(len(mask)), top]
+    return hits
 
 
 def mass_inside(
@@ -81,7 +82,9 @@ def mass_inside(
     _check(saliency, mask)
     inside = np.where(mask, saliency, 0).sum(axis=(1, 2), dtype=np.float64)
     whole = saliency.sum(axis=(1, 2), dtype=np.float64)
-    return np.divide(inside, whole, out=np.zeros_like(whole), where=whole > 0)
+    shares: npt.NDArray[np.float64] = np.zeros_like(whole)
+    np.divide(inside, whole, out=shares, where=whole > 0)
+    return shares
 
 
 def score_saliency(saliency: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> SaliencyScore:

@@ -28,14 +28,15 @@ import numpy.typing as npt
 __all__ = ["TieBounds", "distance_histogram", "tie_bounds"]
 
 Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 class TieBounds(NamedTuple):
     """AP of each query over the orders of equal distances, float64 (m,) each."""
 
-    expected: npt.NDArray[np.float64]
-    best: npt.NDArray[np.float64]
-    worst: npt.NDArray[np.float64]
+    expected: Floats
+    best: Floats
+    worst: Floats
 
 
 def distance_histogram(
@@ -78,9 +79,10 @@ def tie_bounds(total: Counts, relevant: Counts, k: int | None = None) -> TieBoun
         ([0.0], np.cumsum(1.0 / np.arange(1, int(ranked.max(initial=0)) + 1)))
     )
 
-    def series(a: npt.NDArray, b: npt.NDArray | float, c: Counts, t: Counts) -> npt.NDArray:
+    def series(a: Floats | Counts, b: Floats | float, c: Counts, t: Counts) -> Floats:
         """sum_{j=1..t} (a + b j) / (c + j)"""
-        return b * t + (a - b * c) * (harmonic[c + t] - harmonic[c])
+        result: Floats = b * t + (a - b * c) * (harmonic[c + t] - harmonic[c])
+        return result
 
     growth = np.where(size > 1, (hits - 1) / np.maximum(size - 1, 1), 0.0)
     density = hits / np.maximum(size, 1)

@@ -79,7 +79,8 @@ def code_map(
         of_kind = kinds == kind
         # Colours repeat after eight classes; the marker then tells them apart.
         cell.scatter(
-            *place[of_kind].T,
+            place[of_kind, 0],
+            place[of_kind, 1],
             s=14 + 9 * np.sqrt(counts[of_kind] - 1),
             color=COLOURS[order % len(COLOURS)],
             marker=MARKERS[order // len(COLOURS) % len(MARKERS)],

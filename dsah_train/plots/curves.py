@@ -11,14 +11,14 @@ from typing import Any
 
 from dsah_infer.errors import DataError
 from dsah_train.metrics import Curve
-from dsah_train.plots.style import COLOURS, INK, MARKERS, axes, plain_ticks, save
+from dsah_train.plots.style import COLOURS, INK, MARKERS, axes, plain_ticks, save, whole_ticks
 
 __all__ = ["map_against_bits", "precision_at_rank", "precision_recall", "training_curves"]
 
-Path_ = str | os.PathLike[str]
+PathLike = str | os.PathLike[str]
 
 
-def training_curves(metrics_jsonl: Path_, out_png: Path_) -> Path:
+def training_curves(metrics_jsonl: PathLike, out_png: PathLike) -> Path:
     """Loss and validation MAP over epochs, from a run's ``metrics.jsonl``.
 
     Each line is a record with ``epoch``, ``phase`` (select or refit), ``step`` (attention,
@@ -58,12 +58,12 @@ def training_curves(metrics_jsonl: Path_, out_png: Path_) -> Path:
         cells[1].set_ylim(0, 1.02)
     for cell in cells:
         cell.legend(frameon=False, fontsize=9)
-        cell.xaxis.get_major_locator().set_params(integer=True)
+        whole_ticks(cell.xaxis)
     cells[-1].set_xlabel("epoch")
     return save(figure, out_png)
 
 
-def precision_recall(curves: Mapping[str, Curve], out_png: Path_, *, title: str = "") -> Path:
+def precision_recall(curves: Mapping[str, Curve], out_png: PathLike, *, title: str = "") -> Path:
     """Precision against recall over all ranks (`Evaluation.by_rank`), one line per name."""
     figure, (cell,) = axes()
     for i, (name, curve) in enumerate(curves.items()):
@@ -72,7 +72,7 @@ def precision_recall(curves: Mapping[str, Curve], out_png: Path_, *, title: str 
     return _finish(figure, cell, title or "Precision and recall over ranks", curves, out_png)
 
 
-def precision_at_rank(curves: Mapping[str, Curve], out_png: Path_, *, title: str = "") -> Path:
+def precision_at_rank(curves: Mapping[str, Curve], out_png: PathLike, *, title: str = "") -> Path:
     """Mean precision of the first N items against N (`Evaluation.by_rank`)."""
     figure, (cell,) = axes()
     for i, (name, curve) in enumerate(curves.items()):
@@ -84,7 +84,7 @@ def precision_at_rank(curves: Mapping[str, Curve], out_png: Path_, *, title: str
 
 
 def map_against_bits(
-    series: Mapping[str, Mapping[int, Sequence[float]]], out_png: Path_, *, title: str = ""
+    series: Mapping[str, Mapping[int, Sequence[float]]], out_png: PathLike, *, title: str = ""
 ) -> Path:
     """MAP@all against code length: mean line, one point per seed, bar from least to most.
 
@@ -116,7 +116,7 @@ def map_against_bits(
 
 
 def _finish(
-    figure: Any, cell: Any, title: str, names: Mapping[str, Any], out: Path_, force: bool = False
+    figure: Any, cell: Any, title: str, names: Mapping[str, Any], out: PathLike, force: bool = False
 ) -> Path:
     cell.set_title(title, loc="left", color=INK)
     if len(names) > 1 or force:

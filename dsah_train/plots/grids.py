@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from dsah_infer.atomic_file import replacing
 from dsah_infer.errors import UsageError
-from dsah_train.plots.style import GOOD, INK, MUTED, WRONG, write_picture
+from dsah_infer.saliency import overlay
+from dsah_train.plots.style import GOOD, INK, MUTED, WRONG
 
-__all__ = ["Hit", "RetrievalRow", "overlay", "retrieval_grid", "saliency_sheet"]
+__all__ = ["Hit", "RetrievalRow", "retrieval_grid", "saliency_sheet"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -128,35 +130,13 @@ def saliency_sheet(
     return sheet.save(out)
 
 
-def overlay(image: Pixels, saliency: npt.NDArray[np.float32]) -> Pixels:
-    """Heat over the dimmed grey picture: black over purple and orange to yellow.
-
-    Args:
-        image: uint8 RGB (S, S, 3).
-        saliency: float (S, S) in [0, 1].
-
-    Returns:
-        uint8 RGB (S, S, 3).
-    """
-    strength = np.clip(saliency, 0, 1)[..., None]
-    heat = np.stack(
-        [np.interp(strength[..., 0], _STOPS, channel) for channel in np.array(_HEAT).T], axis=-1
-    )
-    grey = image @ np.array([0.299, 0.587, 0.114])
-    mixed = (0.55 * grey)[..., None] * (1 - 0.75 * strength) + heat * 0.75 * strength
-    return np.clip(mixed.round(), 0, 255).astype(np.uint8)
-
-
-# Five stops of the inferno colour map, whose lightness grows evenly.
-_STOPS = (0.0, 0.25, 0.5, 0.75, 1.0)
-_HEAT = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
-
-
 def _outline(image: Pixels, mask: npt.NDArray[np.bool_]) -> Pixels:
     inner = np.pad(mask, 1)
     inner = inner[1:-1, 1:-1] & inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2]
     inner &= np.pad(mask, 1)[1:-1, 2:]
-    return np.where((mask & ~inner)[..., None], np.uint8(255), image)
+    drawn = image.copy()
+    drawn[mask & ~inner] = 255
+    return drawn
 
 
 class _Sheet:
@@ -197,9 +177,13 @@ class _Sheet:
         return text
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        if Path(path).suffix.lower() in (".jpg", ".jpeg"):
-            options = {"format": "JPEG", "quality": 85, "optimize": True}
-            return write_picture(path, lambda part: self.image.save(part, **options))
-        # A palette of 256 colours: a third of the size of a PNG of photographs.
-        small = self.image.quantize(256, method=Image.Quantize.MEDIANCUT)
-        return write_picture(path, lambda part: small.save(part, format="PNG", optimize=True))
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as stream:
+            if target.suffix.lower() in (".jpg", ".jpeg"):
+                self.image.save(stream, "JPEG", quality=85, optimize=True)
+            else:
+                # A palette of 256 colours: a third of the size of a PNG of photographs.
+                small = self.image.quantize(256, method=Image.Quantize.MEDIANCUT)
+                small.save(stream, "PNG", optimize=True)
+        return target

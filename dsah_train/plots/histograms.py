@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dsah_train.metrics import Evaluation
-from dsah_train.plots.style import GOOD, INK, WRONG, axes, save
+from dsah_train.plots.style import GOOD, INK, WRONG, axes, save, whole_ticks
 
 __all__ = ["distance_histogram"]
 
@@ -37,7 +37,7 @@ def distance_histogram(evaluation: Evaluation, out_png: str | os.PathLike[str]) 
         )
     cell.set(xlabel="distance", ylabel="share of pairs", xlim=(-0.7, None))
     cell.set_title("Distances between queries and gallery", loc="left", color=INK)
-    cell.xaxis.get_major_locator().set_params(integer=True)
+    whole_ticks(cell.xaxis)
     cell.legend(frameon=False, fontsize=9)
     return save(figure, out_png)
 

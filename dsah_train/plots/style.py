@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dsah_infer.atomic_file import replacing
 from dsah_infer.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -19,12 +18,13 @@ __all__ = [
     "COLOURS",
     "GOOD",
     "INK",
+    "MARKERS",
     "MUTED",
     "WRONG",
     "axes",
     "plain_ticks",
     "save",
-    "write_picture",
+    "whole_ticks",
 ]
 
 # Okabe and Ito's palette: told apart with every common colour vision, and in grey by order.
@@ -65,40 +65,35 @@ def axes(
     return figure, cells
 
 
+def whole_ticks(axis: Axis) -> None:
+    """Put ticks at whole numbers only, for epochs and distances."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True))
+
+
 def plain_ticks(axis: Axis, *, minor: bool = False) -> None:
     """Write the ticks of a logarithmic axis as plain numbers."""
 
-    def major(value: float, _: int | None = None) -> str:
+    def major(value: float, _: float) -> str:
         return f"{value:g}"
 
-    def one_two_five(value: float, _: int | None = None) -> str:
+    def one_two_five(value: float, _: float) -> str:
         text = f"{value:g}"
         return text if text.strip("0.")[:1] in {"2", "5"} else ""
 
     axis.set_major_formatter(major)
     # Over less than a decade or two the powers of ten alone leave the axis nearly bare.
-    axis.set_minor_formatter(one_two_five if minor else "")
+    if minor:
+        axis.set_minor_formatter(one_two_five)
+    else:
+        axis.set_minor_formatter("")
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a figure as PNG; equal figures give equal bytes."""
-    return write_picture(
-        path, lambda part: figure.savefig(part, format="png", metadata={"Software": None})
-    )
-
-
-def write_picture(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
-    """Call ``write`` on a temporary file beside ``path``, then move it there."""
+    """Write a figure as PNG, whole or not at all; equal figures give equal bytes."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
-    part = Path(name)
-    try:
-        write(part)
-        part.chmod(0o644)
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with replacing(target) as stream:
+        figure.savefig(stream, format="png", metadata={"Software": None})
     return target

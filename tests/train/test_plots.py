@@ -18,7 +18,7 @@ from dsah_train.plots.curves import (
     precision_recall,
     training_curves,
 )
-from dsah_train.plots.grids import Hit, RetrievalRow, overlay, retrieval_grid, saliency_sheet
+from dsah_train.plots.grids import Hit, RetrievalRow, retrieval_grid, saliency_sheet
 from dsah_train.plots.histograms import distance_histogram
 from dsah_train.plots.style import GOOD, WRONG
 
@@ -128,22 +128,6 @@ def test_retrieval_grid_frames_hits_by_relevance(name, tmp_path):
     assert not has_colour(wrong, GOOD, tolerance)
     with pytest.raises(UsageError, match="at least one"):
         retrieval_grid([], tmp_path / name)
-
-
-def test_overlay_is_dim_grey_without_saliency_and_bright_at_the_maximum():
-    image = photographs(1)[0]
-    heat = np.zeros((SIDE, SIDE), dtype=np.float32)
-    dim = overlay(image, heat)
-    assert (dim == dim[..., :1]).all()
-    assert dim.max() < 150
-    heat[3, 4] = 1
-    lit = overlay(image, heat)
-    assert lit[3, 4].min() > 100
-    assert lit[3, 4, :2].min() > 180
-    assert (
-        np.delete(lit.reshape(-1, 3), 3 * SIDE + 4, 0)
-        == np.delete(dim.reshape(-1, 3), 3 * SIDE + 4, 0)
-    ).all()
 
 
 def test_saliency_sheet(tmp_path):
