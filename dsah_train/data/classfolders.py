@@ -18,7 +18,7 @@ from dsah_train.data.splits import draw_query
 __all__ = ["PICTURE_SUFFIXES", "Reader", "class_folders", "pictures_by_class"]
 
 PICTURE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
+    [".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".avif"]
 )
 PARTS = ("train", "query", "test", "gallery", "masks")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, overload
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from dsah_infer.contract import PixelRule
+from dsah_infer.cpu import available_cores
 from dsah_infer.errors import DataError, PictureError, UsageError
 from dsah_infer.preprocess import load_picture
 from dsah_train.data.records import Part
@@ -83,7 +83,7 @@ def decode_part(
         return None
 
     kept = []
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         outcomes = pool.map(one, range(len(part)))
         bar = tqdm(outcomes, label, len(part), unit="pic", disable=not progress, leave=False)
         for index, error in enumerate(bar):
