@@ -19,8 +19,6 @@ from tests.infer.tiny_model import write_tiny_model
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 
 class Tags(HTMLParser):
