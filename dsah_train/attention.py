@@ -39,7 +39,8 @@ def min_max(maps: Tensor, *, detach_range: bool = False) -> Tensor:
     span = high - low
     # The clamp keeps 0/0 out of the branch that `where` does not select: its gradient would be NaN.
     scaled = (maps - low) / span.clamp_min(FLAT)
-    return torch.where(span >= FLAT, scaled, torch.ones_like(scaled))
+    # A scalar one: a tensor of ones would put Shape and Expand nodes into the exported graph.
+    return torch.where(span >= FLAT, scaled, 1.0)
 
 
 def bilinear_kernel(size: int) -> Tensor:
