@@ -7,6 +7,7 @@ from), ``metrics.jsonl``, ``curves.png`` and TensorBoard scalars.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -301,7 +302,8 @@ def fit(
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.set_num_threads(available_cores())
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(available_cores())
     torch.use_deterministic_algorithms(True, warn_only=True)
     out.mkdir(parents=True, exist_ok=True)
     run = Run(
