@@ -68,7 +68,7 @@ py::tuple to_csr(const std::vector<std::vector<Ranked>>& results) {
     return py::make_tuple(lims, distances, ids);
 }
 
-std::vector<std::vector<Ranked>> run(const Index& index, const Codes& queries, Request request,
+std::vector<std::vector<Ranked>> run(Index& index, const Codes& queries, Request request,
                                      const std::optional<Ids>& allow) {
     request.queries = code_data(queries, index.layout());
     request.count = static_cast<std::size_t>(queries.shape(0));
@@ -151,6 +151,21 @@ py::tuple rows_from(const Index& index, const Snapshot& snapshot, std::size_t fi
     return py::make_tuple(code_array, id_array, next);
 }
 
+py::dict explain(const Index& index) {
+    const Plan plan = index.last_plan();
+    py::dict out;
+    out["path"] = plan.path;
+    out["reason"] = plan.reason;
+    out["queries"] = plan.queries;
+    out["fallbacks"] = plan.fallbacks;
+    out["scanned_rows"] = plan.scanned_rows;
+    out["probes"] = plan.work.probes;
+    out["candidates"] = plan.work.candidates;
+    out["expected_scan_us"] = plan.expected_scan_ns * 1e-3;
+    out["seconds"] = plan.seconds;
+    return out;
+}
+
 void raise_in_python(const Error& error) {
     if (error.fault == Fault::interrupted) {
         if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
@@ -199,6 +214,12 @@ PYBIND11_MODULE(_core, m) {
         .def("__len__", [](const Index& i) { return i.snapshot()->live; })
         .def("add", &add, py::arg("codes"), py::arg("ids"), py::arg("on_duplicate"))
         .def("remove", &remove_ids, py::arg("ids"))
+        .def("build", [](Index& index) {
+            Stop stop = python_stop();
+            const py::gil_scoped_release free;
+            index.build(stop);
+        })
+        .def("explain", &explain)
         .def("compact", &Index::compact, py::call_guard<py::gil_scoped_release>())
         .def("reserve", &Index::reserve, py::arg("rows"))
         .def("get", &get, py::arg("ids"))
@@ -207,7 +228,7 @@ PYBIND11_MODULE(_core, m) {
         .def("rows_from", &rows_from, py::arg("snapshot"), py::arg("first"), py::arg("count"))
         .def(
             "search",
-            [](const Index& index, const Codes& queries, std::size_t k,
+            [](Index& index, const Codes& queries, std::size_t k,
                const std::optional<Ids>& allow, const std::optional<Floats>& weights) {
                 Request request;
                 request.k = k;
@@ -218,7 +239,7 @@ PYBIND11_MODULE(_core, m) {
             py::arg("weights") = std::nullopt)
         .def(
             "range_search",
-            [](const Index& index, const Codes& queries, std::uint32_t radius,
+            [](Index& index, const Codes& queries, std::uint32_t radius,
                std::optional<std::size_t> limit, const std::optional<Ids>& allow,
                const std::optional<Ids>& only_above) {
                 Request request;

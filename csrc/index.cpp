@@ -222,6 +222,7 @@ void Index::compact() {
     auto next = std::make_shared<Snapshot>();
     next->layout = layout_;
     next->version = now->version;
+    next->generation = now->generation + 1;
     std::vector<std::uint8_t> code(layout_.bytes);
     auto segment = std::make_shared<Segment>();
     segment->capacity = Layout::padded(now->live);

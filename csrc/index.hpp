@@ -11,6 +11,7 @@
 
 #include "id_map.hpp"
 #include "kernel.hpp"
+#include "planner.hpp"
 #include "pool.hpp"
 #include "snapshot.hpp"
 #include "topk.hpp"
@@ -67,10 +68,24 @@ class Index {
 
     /// Results of each query, ordered by (distance, id).
     std::vector<std::vector<Ranked>> search(const Snapshot& snapshot, const Request& request,
-                                            Stop& stop) const;
+                                            Stop& stop);
+    /// Builds the structures now rather than when a search finds that they pay.
+    void build(Stop& stop);
+    Plan last_plan() const { return planner_.last(); }
     std::size_t id_map_bytes() const;
 
   private:
+    void plain_scan(const Snapshot& snapshot, const Queries& queries, const Bitmap* allow,
+                    std::size_t first_row, std::vector<TopK>& found, Plan& plan, Stop& stop);
+    void through_structures(const Snapshot& snapshot, const Queries& queries, std::size_t k,
+                            std::uint32_t radius, std::vector<TopK>& found, Plan& plan,
+                            Stop& stop);
+    bool wants_look(const Snapshot& snapshot);
+    std::shared_ptr<const Snapshot> consider(const Snapshot& snapshot, const Queries& queries,
+                                             const std::vector<std::uint32_t>& radii,
+                                             std::string& reason, Stop& stop);
+    std::shared_ptr<const Snapshot> attach(const Snapshot& base,
+                                           std::shared_ptr<const Sublinear> structures);
     void publish(std::shared_ptr<Snapshot> next);
     void append(Snapshot& next, const std::uint8_t* packed, std::size_t count,
                 const std::int64_t* ids);
@@ -84,6 +99,11 @@ class Index {
     unsigned threads_;
     bool sublinear_;
     std::size_t reserved_ = 0;
+
+    Planner planner_;
+    std::mutex building_;                       // one builder of structures at a time
+    std::atomic<std::uint64_t> searches_{0};    // without structures
+    std::atomic<double> rent_ns_{0};            // spent on rows that structures do not cover
 
     std::mutex writing_;                  // one writer at a time
     mutable std::shared_mutex map_lock_;  // guards map_ and its agreement with snapshot_

@@ -1,9 +1,17 @@
-// The read side of the index: checks the request, picks a path, runs it.
+// The read side of the index: checks a request, picks a way to answer it, takes it.
+#include <chrono>
+
 #include "index.hpp"
 #include "scan.hpp"
 
 namespace dsah {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double ns_since(Clock::time_point start) {
+    return std::chrono::duration<double, std::nano>(Clock::now() - start).count();
+}
 
 Queries spread(const Layout& layout, const Request& request) {
     const std::size_t dirty = layout.first_dirty(request.queries, request.count);
@@ -19,6 +27,20 @@ Queries spread(const Layout& layout, const Request& request) {
     return queries;
 }
 
+/// The queries with a flag, as a batch of their own.
+Queries select(const Queries& all, const std::vector<char>& flags, std::vector<std::int64_t>& above) {
+    Queries some;
+    some.width = all.width;
+    for (std::size_t q = 0; q < all.count; ++q) {
+        if (!flags[q]) continue;
+        some.lanes.insert(some.lanes.end(), all.at(q), all.at(q) + all.width);
+        above.push_back(all.above(q));
+        ++some.count;
+    }
+    some.only_above = above.data();
+    return some;
+}
+
 /// Rows that are alive and allowed, or null where that is all of them.
 const std::uint64_t* eligible(const Snapshot& snapshot, const Bitmap* allow, Bitmap& both) {
     if (!allow) return snapshot.alive ? snapshot.alive->data() : nullptr;
@@ -30,19 +52,144 @@ const std::uint64_t* eligible(const Snapshot& snapshot, const Bitmap* allow, Bit
 
 }  // namespace
 
-std::vector<std::vector<Ranked>> Index::search(const Snapshot& snapshot, const Request& request,
-                                               Stop& stop) const {
+void Index::plain_scan(const Snapshot& snapshot, const Queries& queries, const Bitmap* allow,
+                       std::size_t first_row, std::vector<TopK>& found, Plan& plan, Stop& stop) {
+    Bitmap both;
+    const std::uint64_t* rows = eligible(snapshot, allow, both);
+    const auto start = Clock::now();
+    scan(snapshot, first_row, queries, rows, collect_, threads_, stop, found);
+    if (snapshot.span <= first_row) return;
+    plan.scanned_rows += snapshot.span - first_row;
+    if (!allow)
+        planner_.note_scan((snapshot.span - first_row) * layout_.stride, queries.count,
+                           ns_since(start));
+}
+
+/// Structures for the covered rows, a scan for the rest and for queries that were given up.
+void Index::through_structures(const Snapshot& snapshot, const Queries& queries, std::size_t k,
+                               std::uint32_t radius, std::vector<TopK>& found, Plan& plan,
+                               Stop& stop) {
+    const Sublinear& structures = *snapshot.sublinear;
+    std::vector<char> given_up;
+    const double budget = plan.expected_scan_ns;
+    structures.search(snapshot, queries, collect_, budget, threads_, stop, found, given_up,
+                      plan.work);
+    plan.fallbacks = static_cast<std::size_t>(
+        std::count(given_up.begin(), given_up.end(), static_cast<char>(1)));
+    const auto tail_start = Clock::now();
+    if (plan.fallbacks == 0) {
+        plain_scan(snapshot, queries, nullptr, structures.covered(), found, plan, stop);
+        if (snapshot.span > structures.covered() + kBlockRows)
+            rent_ns_ = rent_ns_ + ns_since(tail_start);
+        return;
+    }
+    if (plan.fallbacks * 4 > queries.count) planner_.note_give_up(k);
+    std::vector<std::int64_t> above;
+    const Queries left = select(queries, given_up, above);
+    std::vector<TopK> whole(left.count, TopK(k, radius, snapshot.ascending));
+    plain_scan(snapshot, left, nullptr, 0, whole, plan, stop);
+    for (char& flag : given_up) flag = !flag;
+    std::vector<std::int64_t> above_rest;
+    const Queries rest = select(queries, given_up, above_rest);
+    std::vector<TopK> tails;
+    for (std::size_t q = 0; q < queries.count; ++q)
+        if (given_up[q]) tails.push_back(std::move(found[q]));
+    plain_scan(snapshot, rest, nullptr, structures.covered(), tails, plan, stop);
+    for (std::size_t q = 0, w = 0, t = 0; q < queries.count; ++q)
+        found[q] = given_up[q] ? std::move(tails[t++]) : std::move(whole[w++]);
+}
+
+std::vector<std::vector<Ranked>> Index::search(const Snapshot& asked, const Request& request,
+                                               Stop& stop) {
+    const auto start = Clock::now();
     const Queries queries = spread(layout_, request);
     const std::uint32_t radius = std::min(request.radius, layout_.max_distance());
-    const std::size_t k = request.k == kNoLimit ? kNoLimit : std::min(request.k, snapshot.live);
+    const std::size_t k = request.k == kNoLimit ? kNoLimit : std::min(request.k, asked.live);
     std::vector<std::vector<Ranked>> results(request.count);
-    if (snapshot.live == 0 || k == 0) return results;
-    Bitmap both;
-    const std::uint64_t* rows = eligible(snapshot, request.allow, both);
-    std::vector<TopK> found(request.count, TopK(k, radius, snapshot.ascending));
-    scan(snapshot, 0, queries, rows, collect_, threads_, stop, found);
+    if (asked.live == 0 || k == 0 || request.count == 0) return results;
+
+    Plan plan;
+    plan.queries = request.count;
+    plan.expected_scan_ns = planner_.scan_ns(asked.live * layout_.stride, request.count);
+    const bool range = k == kNoLimit;
+    const bool may_use = sublinear_ && !request.allow;
+    std::shared_ptr<const Snapshot> newer;  // the same rows with structures beside them
+    const Snapshot* snapshot = &asked;
+    if (may_use && range && wants_look(asked)) {
+        const std::vector<std::uint32_t> radii(request.count, radius);
+        if ((newer = consider(asked, queries, radii, plan.reason, stop))) snapshot = newer.get();
+    }
+    const bool skip = may_use && snapshot->sublinear && !range && planner_.skip_tables(k);
+    std::vector<TopK> found;
+    if (may_use && snapshot->sublinear && !skip) {
+        plan.path = snapshot->sublinear->tables() ? "tables" : "groups";
+        found.assign(request.count, TopK(k, radius, false));
+        through_structures(*snapshot, queries, k, radius, found, plan, stop);
+    } else {
+        plan.path = "scan";
+        if (skip) plan.reason = "tables gave up on searches like this one";
+        found.assign(request.count, TopK(k, radius, snapshot->ascending));
+        plain_scan(*snapshot, queries, request.allow, 0, found, plan, stop);
+    }
     for (std::size_t i = 0; i < request.count; ++i) results[i] = found[i].finish();
+
+    if (may_use && !range && !skip && wants_look(*snapshot)) {
+        std::vector<std::uint32_t> radii;
+        for (const auto& result : results)
+            radii.push_back(result.size() < k ? radius
+                                              : static_cast<std::uint32_t>(result.back().distance));
+        consider(*snapshot, queries, radii, plan.reason, stop);
+    }
+    plan.seconds = ns_since(start) * 1e-9;
+    planner_.remember(std::move(plan));
     return results;
+}
+
+/// Look on searches 1, 2, 4, 8, ... without structures; with them, once the scans of rows added
+/// since have cost as much as building anew would (rent until it equals the price, then buy).
+bool Index::wants_look(const Snapshot& snapshot) {
+    if (snapshot.sublinear) return rent_ns_ > snapshot.sublinear->build_seconds() * 1e9;
+    for (const Piece& piece : snapshot.pieces)
+        if (piece.segment->codes->mapped()) return false;  // a mapped file stays small in memory
+    const std::uint64_t looks = ++searches_;
+    return (looks & (looks - 1)) == 0;
+}
+
+std::shared_ptr<const Snapshot> Index::consider(const Snapshot& snapshot, const Queries& queries,
+                                                const std::vector<std::uint32_t>& radii,
+                                                std::string& reason, Stop& stop) {
+    if (!planner_.worth_building(snapshot, queries, radii, reason)) return nullptr;
+    const std::unique_lock<std::mutex> lock(building_, std::try_to_lock);
+    if (!lock) return nullptr;  // another search is at it
+    return attach(snapshot, std::make_shared<const Sublinear>(snapshot, threads_, stop));
+}
+
+void Index::build(Stop& stop) {
+    const std::lock_guard<std::mutex> lock(building_);
+    const auto now = snapshot();
+    if (now->live == 0) return;
+    if (!Sublinear::has_tables(layout_) && !Sublinear::worth_grouping(*now)) return;
+    attach(*now, std::make_shared<const Sublinear>(*now, threads_, stop));
+}
+
+/// Publishes structures built from `base`, unless rows were renumbered meanwhile. Returns `base`
+/// with them, for the search that is under way.
+std::shared_ptr<const Snapshot> Index::attach(const Snapshot& base,
+                                              std::shared_ptr<const Sublinear> structures) {
+    if (!structures->groups() && !structures->tables()) return nullptr;
+    {
+        const std::lock_guard<std::mutex> writer(writing_);
+        const auto now = snapshot();
+        if (now->generation == base.generation) {
+            auto next = std::make_shared<Snapshot>(*now);
+            next->sublinear = structures;
+            publish(std::move(next));
+            rent_ns_ = 0;
+        }
+    }
+    auto with = std::make_shared<Snapshot>(base);
+    with->sublinear = std::move(structures);
+    return with;
 }
 
 }  // namespace dsah

@@ -56,7 +56,8 @@ struct Snapshot {
     bool ascending = true;                ///< ids rise with the row number
     std::shared_ptr<const Bitmap> alive;  ///< null while nothing was removed
     std::shared_ptr<const Sublinear> sublinear;
-    std::uint64_t version = 0;  ///< counts changes
+    std::uint64_t version = 0;     ///< counts changes
+    std::uint64_t generation = 0;  ///< counts renumberings of the rows
 
     const Piece& piece_of(std::size_t row) const {
         auto it = std::upper_bound(pieces.begin(), pieces.end(), row,

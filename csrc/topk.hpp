@@ -18,14 +18,25 @@ inline bool operator<(const Ranked& a, const Ranked& b) {
 
 constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
 
+/// How many rows a unit (a group of identical codes) stands for, counted up to `cap`.
+class UnitSizes {
+  public:
+    virtual ~UnitSizes() = default;
+    virtual std::size_t size(std::int64_t unit, std::size_t cap) const = 0;
+};
+
 /// Distances are small integers, so the k-th smallest is kept by counting how many of each value
 /// arrived; nothing is sorted before `finish`.
 class TopK {
   public:
     /// At most `k` results (kNoLimit: all) with distance <= radius. With `ascending` the caller
     /// promises rising ids, so that a later id never displaces an equal distance.
-    TopK(std::size_t k, std::uint32_t radius, bool ascending)
-        : k_(k), radius_(static_cast<std::int64_t>(radius)), ascending_(ascending) {
+    /// With `sizes` the ids are units, and every unit that holds one of the k rows is kept.
+    TopK(std::size_t k, std::uint32_t radius, bool ascending, const UnitSizes* sizes = nullptr)
+        : k_(k),
+          radius_(static_cast<std::int64_t>(radius)),
+          ascending_(ascending && !sizes),
+          sizes_(sizes) {
         if (k_ != kNoLimit) seen_.assign(radius + 1, 0);
     }
 
@@ -35,27 +46,22 @@ class TopK {
     void push(std::uint32_t distance, std::int64_t id) {
         if (static_cast<std::int64_t>(distance) > limit()) return;
         if (full_ && static_cast<std::int64_t>(distance) == radius_ && id > tie_bound_) return;
+        std::size_t rows = 1;
+        if (sizes_ && (rows = sizes_->size(id, k_)) == 0) return;
         found_.push_back({static_cast<std::int32_t>(distance), id});
         if (k_ == kNoLimit) return;
-        ++seen_[distance];
-        ++count_;
+        seen_[distance] += rows;
+        count_ += rows;
         tighten();
         if (found_.size() >= prune_at_) prune();
     }
 
-    /// Lower the radius from outside (another thread's result): an upper bound of the k-th.
-    void lower(std::int64_t radius) {
-        while (radius_ > radius && !full_) {
-            count_ -= k_ == kNoLimit ? 0 : seen_[static_cast<std::size_t>(radius_)];
-            --radius_;
-        }
-    }
     bool full() const { return full_; }
     std::int64_t radius() const { return radius_; }
     std::size_t k() const { return k_; }
 
     /// An empty collector for a part of the same search.
-    TopK part() const { return TopK(k_, static_cast<std::uint32_t>(radius_), ascending_); }
+    TopK part() const { return TopK(k_, static_cast<std::uint32_t>(radius_), ascending_, sizes_); }
 
     /// Adds another collector's results; afterwards ids no longer rise.
     void absorb(TopK& other) {
@@ -68,7 +74,7 @@ class TopK {
     std::vector<Ranked> finish() {
         drop_beyond();
         std::sort(found_.begin(), found_.end());
-        if (found_.size() > k_) found_.resize(k_);
+        if (found_.size() > k_ && !sizes_) found_.resize(k_);
         return std::move(found_);
     }
 
@@ -93,7 +99,7 @@ class TopK {
     /// Forget what is beyond the limit and, among equals at the limit, all but the smallest ids.
     void prune() {
         drop_beyond();
-        if (full_ && found_.size() > k_) {
+        if (full_ && found_.size() > k_ && !sizes_) {
             std::nth_element(found_.begin(), found_.begin() + static_cast<std::ptrdiff_t>(k_) - 1,
                              found_.end());
             tie_bound_ = found_[k_ - 1].id;
@@ -107,6 +113,7 @@ class TopK {
     std::size_t k_;
     std::int64_t radius_;
     bool ascending_;
+    const UnitSizes* sizes_;
     bool full_ = false;
     std::size_t count_ = 0;  // found with distance <= radius_
     std::int64_t tie_bound_ = std::numeric_limits<std::int64_t>::max();

@@ -1,0 +1,111 @@
+#include "planner.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace dsah {
+namespace {
+
+constexpr std::size_t kFewRows = 32768;       // a scan of so few takes microseconds anyway
+constexpr std::size_t kSampleCodes = 2048;    // to foresee how full buckets are
+constexpr std::size_t kSampleQueries = 4;
+constexpr double kClearWin = 1.5;             // foreseen costs are rough
+constexpr double kSearchesToPay = 5000;
+constexpr double kBuildNsPerRow = 100;
+constexpr std::size_t kMeasurable = 1 << 20;  // bytes; shorter scans measure overheads
+constexpr int kSkips = 64;
+
+double blend(double old, double now) { return 0.75 * old + 0.25 * now; }
+
+std::vector<std::uint64_t> sample_codes(const Snapshot& snapshot) {
+    std::vector<std::uint64_t> sample;
+    const std::size_t step = std::max<std::size_t>(1, snapshot.live / kSampleCodes);
+    std::uint64_t lanes[kMaxLanes];
+    for (const Piece& piece : snapshot.pieces)
+        for (std::size_t i = 0; i < piece.rows; i += step) {
+            snapshot.layout.spread_row(piece.codes(), i, lanes);
+            sample.push_back(lanes[0]);
+        }
+    return sample;
+}
+
+std::size_t free_memory() {
+    return static_cast<std::size_t>(sysconf(_SC_AVPHYS_PAGES)) *
+           static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace
+
+double Planner::scan_ns(std::size_t bytes, std::size_t count) const {
+    const double per_byte =
+        std::max(among_many_.load(), alone_.load() / static_cast<double>(std::max<std::size_t>(count, 1)));
+    return static_cast<double>(bytes) * per_byte;
+}
+
+void Planner::note_scan(std::size_t bytes, std::size_t count, double ns) {
+    if (bytes < kMeasurable) return;
+    const double per_byte = ns / static_cast<double>(bytes) / static_cast<double>(count);
+    if (count <= 2) alone_ = blend(alone_, per_byte * static_cast<double>(count));
+    if (count >= 32) among_many_ = blend(among_many_, per_byte);
+}
+
+bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
+                             const std::vector<std::uint32_t>& radii, std::string& reason) const {
+    if (snapshot.live < kFewRows) {
+        reason = "a scan of so few codes is fast";
+        return false;
+    }
+    const Layout& layout = snapshot.layout;
+    const bool grouped = Sublinear::worth_grouping(snapshot);
+    double share = 1;
+    if (grouped) share = std::min(1.0, distinct_share(snapshot, 65536));
+    if (grouped && layout.bits <= 16)
+        share = static_cast<double>(std::size_t{1} << layout.bits) / static_cast<double>(snapshot.live);
+    const double scan = scan_ns(snapshot.live * layout.stride, queries.count);
+    const auto units = static_cast<std::size_t>(share * static_cast<double>(snapshot.live));
+    double best = grouped ? scan_ns(units * layout.stride, queries.count) : 1e18;
+    if (Sublinear::has_tables(layout)) {
+        const std::vector<std::uint64_t> sample = sample_codes(snapshot);
+        double worst = 0;
+        const std::size_t step = std::max<std::size_t>(1, queries.count / kSampleQueries);
+        for (std::size_t q = 0; q < queries.count; q += step)
+            worst = std::max(worst, MultiIndex::foresee(layout, units, queries.at(q)[0], radii[q],
+                                                        sample)
+                                        .ns());
+        best = std::min(best, worst);
+    }
+    if (best * kClearWin > scan) {
+        reason = "a scan is as fast for such codes";
+        return false;
+    }
+    if ((scan - best) * kSearchesToPay < kBuildNsPerRow * static_cast<double>(snapshot.live)) {
+        reason = "building would not pay";
+        return false;
+    }
+    const std::size_t bytes = MultiIndex::expected_bytes(layout, units) + 24 * snapshot.live;
+    if (Sublinear::has_tables(layout) && bytes > free_memory() / 2) {
+        reason = "not enough free memory for tables";
+        return false;
+    }
+    return true;
+}
+
+bool Planner::skip_tables(std::size_t k) { return k >= skip_from_k_ && skips_left_-- > 0; }
+
+void Planner::note_give_up(std::size_t k) {
+    skip_from_k_ = k;
+    skips_left_ = kSkips;
+}
+
+void Planner::remember(Plan plan) {
+    const std::lock_guard<std::mutex> lock(lock_);
+    last_ = std::move(plan);
+}
+
+Plan Planner::last() const {
+    const std::lock_guard<std::mutex> lock(lock_);
+    return last_;
+}
+
+}  // namespace dsah

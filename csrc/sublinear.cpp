@@ -1,0 +1,133 @@
+#include "sublinear.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+
+namespace dsah {
+namespace {
+
+constexpr std::size_t kSample = 65536;
+constexpr double kWorthShare = 0.9;
+constexpr std::uint32_t kFewBits = 16;  // so few codes can exist that scanning them is fastest
+
+/// The rows below `covered`, a multiple of 64, as a snapshot.
+Snapshot prefix(const Snapshot& snapshot, std::size_t covered) {
+    Snapshot part = snapshot;
+    part.live = 0;
+    while (!part.pieces.empty() && part.pieces.back().first >= covered) part.pieces.pop_back();
+    for (Piece& piece : part.pieces) {
+        piece.rows = std::min(piece.rows, covered - piece.first);
+        if (!snapshot.alive) part.live += piece.rows;
+        for (std::size_t i = 0; snapshot.alive && i < piece.rows; ++i)
+            part.live += snapshot.is_alive(piece.first + i);
+    }
+    part.span = std::min(part.span, covered);
+    return part;
+}
+
+/// Rows of a group that are still there.
+class LiveSizes : public UnitSizes {
+  public:
+    LiveSizes(const Groups& groups, const Bitmap* alive) : groups_(groups), alive_(alive) {}
+    std::size_t size(std::int64_t unit, std::size_t cap) const override {
+        const auto g = static_cast<std::size_t>(unit);
+        const auto all = static_cast<std::size_t>(groups_.end(g) - groups_.begin(g));
+        if (!alive_) return std::min(all, cap);
+        std::size_t live = 0;
+        for (const std::uint32_t* row = groups_.begin(g); row != groups_.end(g) && live < cap; ++row)
+            live += test_bit(alive_->data(), *row);
+        return live;
+    }
+
+  private:
+    const Groups& groups_;
+    const Bitmap* alive_;
+};
+
+}  // namespace
+
+bool Sublinear::has_tables(const Layout& layout) {
+    return layout.flat() && layout.symbol_bits == 1 && layout.bits > kFewBits;
+}
+
+bool Sublinear::worth_grouping(const Snapshot& snapshot) {
+    if (snapshot.layout.bits <= kFewBits)
+        return snapshot.live > std::size_t{4} << snapshot.layout.bits;
+    return distinct_share(snapshot, kSample) < kWorthShare;
+}
+
+Sublinear::Sublinear(const Snapshot& snapshot, unsigned threads, Stop& stop)
+    : covered_(snapshot.span / kBlockRows * kBlockRows), alive_(snapshot.alive) {
+    const auto start = std::chrono::steady_clock::now();
+    const Snapshot rows = prefix(snapshot, covered_);
+    if (worth_grouping(rows)) groups_ = std::make_unique<Groups>(rows, threads, stop);
+    if (has_tables(snapshot.layout))
+        tables_ = std::make_unique<MultiIndex>(groups_ ? groups_->units() : rows, threads, stop);
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+    build_seconds_ = spent.count();
+}
+
+std::size_t Sublinear::bytes() const {
+    return (groups_ ? groups_->bytes() : 0) + (tables_ ? tables_->bytes() : 0);
+}
+
+std::size_t Sublinear::units() const { return groups_ ? groups_->count() : covered_; }
+
+/// Turns groups of identical codes into their rows, nearest first.
+void Sublinear::expand(const Snapshot& snapshot, std::vector<Ranked> units, std::int64_t above,
+                       TopK& found) const {
+    const bool all_live = snapshot.alive == alive_;
+    for (const Ranked& unit : units) {
+        if (unit.distance > found.limit()) return;
+        std::size_t given = 0;
+        const auto g = static_cast<std::size_t>(unit.id);
+        // Ids rise inside a group, so its first k live rows are all that can be wanted of it.
+        for (const std::uint32_t* row = groups_->begin(g); row != groups_->end(g); ++row) {
+            if (!all_live && !snapshot.is_alive(*row)) continue;
+            const std::int64_t id = snapshot.id(*row);
+            if (id <= above) continue;
+            found.push(static_cast<std::uint32_t>(unit.distance), id);
+            if (++given == found.k()) break;
+        }
+    }
+}
+
+void Sublinear::search(const Snapshot& snapshot, const Queries& queries, CollectFn collect,
+                       double budget_ns, unsigned threads, Stop& stop, std::vector<TopK>& found,
+                       std::vector<char>& given_up, Work& work) const {
+    const bool all_live = snapshot.alive == alive_;
+    std::unique_ptr<LiveSizes> sizes;
+    std::vector<TopK> near;  // units if grouped
+    if (groups_) {
+        sizes = std::make_unique<LiveSizes>(*groups_, all_live ? nullptr : snapshot.alive.get());
+        for (const TopK& rows : found)
+            near.emplace_back(rows.k(), static_cast<std::uint32_t>(rows.radius()), false,
+                              sizes.get());
+    }
+    given_up.assign(queries.count, 0);
+    if (!tables_) {
+        scan(groups_->units(), 0, queries, nullptr, collect, threads, stop, near);
+    } else {
+        std::atomic<std::size_t> next{0};
+        std::mutex adding;
+        const std::size_t share = queries.count >= 16 * threads ? 8 : 1;
+        run_parallel(queries.count < 4 ? 1 : threads, stop, [&](unsigned) {
+            Work mine;
+            for (std::size_t q0; (q0 = next.fetch_add(share)) < queries.count;)
+                for (std::size_t q = q0; q < std::min(queries.count, q0 + share); ++q)
+                    given_up[q] = !tables_->search(groups_ ? groups_->units() : snapshot,
+                                                   queries.at(q)[0],
+                                                   groups_ ? -1 : queries.above(q), collect,
+                                                   budget_ns, groups_ ? near[q] : found[q], mine,
+                                                   stop);
+            const std::lock_guard<std::mutex> lock(adding);
+            work.probes += mine.probes;
+            work.candidates += mine.candidates;
+        });
+    }
+    for (std::size_t q = 0; groups_ && q < queries.count; ++q)
+        if (!given_up[q]) expand(snapshot, near[q].finish(), queries.above(q), found[q]);
+}
+
+}  // namespace dsah
