@@ -5,14 +5,23 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
+from collections.abc import Callable, Hashable
+from pathlib import Path
 
+from dsah_infer.errors import DataError
 from dsah_train.data.classfolders import class_folders
 from dsah_train.data.duplicates import find_duplicates
 from dsah_train.data.embedded import parse_spec
+from dsah_train.data.manifests import MANIFEST_SUFFIXES, read_manifest
+from dsah_train.data.official import Tails
+from dsah_train.data.openset import hold_out
+from dsah_train.data.protocols import OFFICIAL_SETS, find_set, split_open_set
 from dsah_train.data.records import Dataset
 from dsah_train.data.sources import open_source
 
 __all__ = ["load_dataset"]
+
+FOLDER_PROTOCOLS = ("folders", "class-folders")
 
 
 def load_dataset(
@@ -20,23 +29,73 @@ def load_dataset(
 ) -> Dataset:
     """Open a data set; pictures are read when asked for.
 
+    Pictures that are both among the queries and among train or gallery, by their contents, are
+    listed in `Dataset.duplicates` and warned of.
+
     Args:
-        path: Folder, zip or tar of class folders, or ``embedded:marks?...`` (`EmbeddedMarks`).
+        path: Folder, zip or tar of class folders or of an official set; a CSV or JSON-lines
+            manifest; or ``embedded:marks?...`` (`EmbeddedMarks`).
         split_seed: Seed of whatever the protocol draws.
-        protocol: Name of a protocol; None finds it from what lies at ``path``.
+        protocol: Name of a protocol (`dsah_train.data.protocols`); None or empty finds it from
+            what lies at ``path``. `Dataset.protocol` says which was used.
 
     Raises:
         DataError: Missing, empty, unsafe, one-class or otherwise unusable data.
+        UsageError: An unknown protocol.
     """
+    held, base = split_open_set(protocol)
+    key: Callable[[str], Hashable] | None = None
     if str(path).startswith("embedded:"):
-        return parse_spec(str(path), seed=split_seed).dataset()
-    source = open_source(path)
-    dataset = class_folders(source, split_seed=split_seed)
-    duplicates = find_duplicates(dataset, source.key)
+        dataset = parse_spec(str(path), seed=split_seed).dataset()
+    elif Path(path).suffix.lower() in MANIFEST_SUFFIXES:
+        dataset = read_manifest(Path(path), split_seed=split_seed)
+    else:
+        dataset, key = _open(Path(path), split_seed, base)
+    _check_protocol(dataset, base)
+    if held is not None:
+        dataset = hold_out(dataset, held, seed=split_seed)
+    if not str(path).startswith("embedded:"):
+        dataset = _with_duplicates(dataset, key)
+    return dataset
+
+
+def _open(
+    path: Path, split_seed: int, base: str | None
+) -> tuple[Dataset, Callable[[str], Hashable]]:
+    """A folder or archive: the official set that was asked for or is recognised, else classes."""
+    if base and base not in FOLDER_PROTOCOLS:
+        known = find_set(base)
+        protocol = known.protocol(base.partition(":")[2])
+        if not path.exists():
+            raise known.missing(path, "no such file or folder")
+        source = known.open(path)
+        if not known.detect(Tails(source)):
+            raise known.missing(path, f"the files of {known.name} are not there")
+        return known.load(source, protocol, split_seed), source.key
+    plain = open_source(path)
+    for known in () if base else OFFICIAL_SETS.values():
+        packed = path.is_dir() and not set(known.archives).isdisjoint(plain.files)
+        source = known.open(path) if packed else plain
+        if known.detect(Tails(source)):
+            return known.load(source, known.protocol(""), split_seed), source.key
+    return class_folders(plain, split_seed=split_seed), plain.key
+
+
+def _check_protocol(dataset: Dataset, base: str | None) -> None:
+    """Refuse a protocol that the data did not turn out to have."""
+    if base and not dataset.protocol.startswith(base.partition(":")[0]):
+        raise DataError(
+            f"{dataset.name}: protocol {base} was asked for, the data is of {dataset.protocol}; "
+            "leave the protocol out, or give data of that kind"
+        )
+
+
+def _with_duplicates(dataset: Dataset, key: Callable[[str], Hashable] | None) -> Dataset:
+    duplicates = find_duplicates(dataset, key)
     if duplicates:
         warnings.warn(
-            f"{dataset.name}: {len(duplicates)} query pictures also occur in train or gallery, "
-            f"such as {duplicates[0][0]} = {duplicates[0][1]}",
-            stacklevel=2,
+            f"{dataset.name}: {len(duplicates)} times a query has the same contents as a picture "
+            f"of train or gallery, such as {duplicates[0][0]} and {duplicates[0][1]}",
+            stacklevel=3,
         )
     return dataclasses.replace(dataset, duplicates=duplicates)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from dsah_infer.errors import DataError
 
-__all__ = ["Dataset", "Part", "one_hot"]
+__all__ = ["Dataset", "Part", "join", "one_hot"]
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,31 @@ class Dataset:
 def one_hot(labels: Sequence[int] | npt.NDArray[np.integer], classes: int) -> npt.NDArray[np.uint8]:
     """Class indices (n,) to multi-hot rows uint8 (n, classes)."""
     return np.eye(classes, dtype=np.uint8)[np.asarray(labels, dtype=np.int64)]
+
+
+def join(first: Part, second: Part) -> Part:
+    """The pictures of ``first``, then those of ``second``; masks only where both have them."""
+    masks = None
+    if first.masks is not None and second.masks is not None:
+        masks = _Chained(first.masks, len(first), second.masks)
+    return Part(
+        names=first.names + second.names,
+        targets=np.concatenate([first.targets, second.targets]),
+        read=_Chained(first.read, len(first), second.read),
+        masks=masks,
+    )
+
+
+@dataclass(frozen=True)
+class _Chained:
+    """Two readers, one after the other."""
+
+    first: Callable[[int], bytes]
+    count: int
+    second: Callable[[int], bytes]
+
+    def __call__(self, index: int) -> bytes:
+        return self.first(index) if index < self.count else self.second(index - self.count)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,59 @@
+"""The open-set protocol: some classes are held out of training, and asked for all the same."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from dsah_infer.errors import UsageError
+from dsah_train.data.records import Dataset
+
+__all__ = ["HELD_FRACTION", "hold_out"]
+
+#: Share of the classes held out where no number is given: 5 of the 17 flowers.
+HELD_FRACTION = 0.3
+
+
+def hold_out(dataset: Dataset, which: str = "", *, seed: int = 0) -> Dataset:
+    """Remove classes from the training part; queries and gallery keep all classes.
+
+    The gallery becomes all that could be searched before, training pictures of the held-out
+    classes among it. Class indices do not change, so ``train`` has no pictures of ``unseen``.
+    The four-way report compares queries of `Dataset.seen` and `Dataset.unseen` classes, each on
+    the pictures of seen classes and on the whole gallery. A picture with several labels is held
+    out when any of them is.
+
+    Args:
+        dataset: A closed-set data set.
+        which: Comma-separated class names, or a count drawn with ``seed``, or empty for
+            `HELD_FRACTION` of the classes.
+        seed: Seed of the draw.
+
+    Raises:
+        UsageError: An unknown class, or fewer than two classes left to train on.
+    """
+    names = dataset.class_names
+    if which and not which.isdigit():
+        wanted = [name.strip() for name in which.split(",") if name.strip()]
+        unknown = sorted(set(wanted) - set(names))
+        if unknown:
+            raise UsageError(f"open-set: no classes {unknown}; there are {', '.join(names)}")
+        unseen = sorted({names.index(name) for name in wanted})
+    else:
+        count = int(which) if which else max(1, round(HELD_FRACTION * len(names)))
+        order = np.random.default_rng((seed, 3)).permutation(len(names))
+        unseen = sorted(int(index) for index in order[:count])
+    if not 1 <= len(unseen) <= len(names) - 2:
+        raise UsageError(
+            f"open-set: {len(unseen)} of {len(names)} classes held out; allowed: 1 to "
+            f"{len(names) - 2}, since two must remain to train on"
+        )
+    keep = ~dataset.train.targets[:, unseen].any(axis=1)
+    return dataclasses.replace(
+        dataset,
+        train=dataset.train.subset(np.flatnonzero(keep)),
+        protocol=f"open-set:{','.join(names[i] for i in unseen)}@{dataset.protocol}",
+        seen=tuple(i for i in range(len(names)) if i not in unseen),
+        unseen=tuple(unseen),
+    )
