@@ -90,6 +90,12 @@ def _checked(data: bytes) -> CodeContract:
             "one; export the model with export/to_onnx.py"
         )
     contract = CodeContract.from_json(entries[0])
+    values = contract.segments * (contract.arity if contract.symbol_bits > 1 else 1)
+    if contract.activations != values:
+        raise ModelFileError(
+            f"its contract contradicts itself: {contract.activations} activations for "
+            f"{contract.segments} symbols of arity {contract.arity}, expected {values}"
+        )
     _refuse_external(memoryview(data), "model", 0)
     found = contract.with_fingerprint(_without_contract(data)).fingerprint
     if found != contract.fingerprint:

@@ -1,0 +1,199 @@
+"""A .plan file, tested up to the missing GPU: engines have never run in this project."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dsah_infer import Encoder, cuda_runtime, tensorrt_session
+from dsah_infer.cli import main
+from dsah_infer.errors import (
+    ContractError,
+    DeviceError,
+    MissingDependencyError,
+    ModelFileError,
+    UsageError,
+)
+from tests.infer.tiny_model import tiny_contract
+
+HAS_DRIVER = cuda_runtime.driver_error() is None
+FACTS = {
+    "contract": json.loads(tiny_contract().to_json()),
+    "library": "tensorrt",
+    "library_version": "10.16.1.11",
+    "compute_capability": "9.0",
+    "precision": "fp32",
+    "profile": {"min": 1, "opt": 8, "max": 4},
+    "onnx_fingerprint": "0" * 32,
+}
+
+
+def write_plan(folder: Path, **changes: Any) -> Path:
+    plan = folder / "model.plan"
+    plan.write_bytes(b"an engine")
+    (folder / "model.plan.json").write_text(json.dumps({**FACTS, **changes}))
+    return plan
+
+
+@pytest.mark.skipif(HAS_DRIVER, reason="this machine has an NVIDIA driver")
+def test_without_a_card_the_error_says_so_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"NVIDIA card.*libcuda.*ONNX file"):
+        Encoder(write_plan(tmp_path))
+
+
+def test_a_plan_needs_its_sidecar(tmp_path: Path) -> None:
+    plan = write_plan(tmp_path)
+    (tmp_path / "model.plan.json").unlink()
+    with pytest.raises(ModelFileError, match=r"model\.plan\.json: no such file.*to_tensorrt"):
+        Encoder(plan)
+    with pytest.raises(ModelFileError, match=r"none\.plan: no such file"):
+        Encoder(tmp_path / "none.plan")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("rubbish", ModelFileError, "not the sidecar"),
+        ("5", ModelFileError, "not the sidecar"),
+        ("{}", ModelFileError, "lacks contract, library"),
+        (json.dumps({**FACTS, "contract": {}}), ContractError, "format version"),
+    ],
+)
+def test_a_bad_sidecar(tmp_path: Path, text: str, error: type[Exception], says: str) -> None:
+    plan = write_plan(tmp_path)
+    (tmp_path / "model.plan.json").write_text(text)
+    with pytest.raises(error, match=says):
+        Encoder(plan)
+
+
+def test_a_plan_runs_on_no_cpu(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="auto, tensorrt"):
+        Encoder(write_plan(tmp_path), device="cpu")
+
+
+def test_info_reads_the_sidecar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(write_plan(tmp_path)), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["library_version"], facts["bits"]) == ("10.16.1.11", 12)
+
+
+# -- behind a driver: a stand-in for the card, to follow the calls as they are documented ----------
+
+
+class Card:
+    """Device memory as host arrays; the "engine" is this object too."""
+
+    def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        self.memory: dict[int, bytearray] = {}
+        self.addresses: dict[str, int] = {}
+        self.batches: list[tuple[int, ...]] = []
+        self.shapes = shapes
+
+    def compute_capability(self) -> str:
+        return "9.0"
+
+    def buffers(self, arrays: dict[str, Any]) -> Any:
+        import contextlib
+
+        @contextlib.contextmanager
+        def block() -> Any:
+            held = {name: 1000 * (i + 1) for i, name in enumerate(arrays)}
+            for name, address in held.items():
+                self.memory[address] = bytearray(arrays[name].nbytes)
+            yield held
+            for address in held.values():
+                del self.memory[address]
+
+        return block()
+
+    def copy(self, to: int, source: int, size: int, direction: int) -> None:
+        import ctypes
+
+        if direction == cuda_runtime.HOST_TO_DEVICE:
+            self.memory[to][:] = ctypes.string_at(source, size)
+        else:
+            ctypes.memmove(to, bytes(self.memory[source]), size)
+
+    def synchronize(self) -> None:
+        pass
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        assert name == "images"
+        self.batches.append(shape)
+
+    def set_tensor_address(self, name: str, address: int) -> None:
+        self.addresses[name] = address
+
+    def execute_async_v3(self, stream: int) -> bool:
+        count = self.batches[-1][0]
+        images = np.frombuffer(self.memory[self.addresses["images"]], np.uint8)
+        codes = images.reshape(count, -1)[:, :2]
+        self.memory[self.addresses["codes"]][:] = codes.tobytes()
+        return True
+
+
+def test_batches_go_through_the_profile_and_come_back_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = Card({})
+    engine = SimpleNamespace(create_execution_context=lambda: card)
+
+    class Logger:
+        WARNING = 2
+
+        def __init__(self, level: int) -> None: ...
+
+    library = SimpleNamespace(
+        __version__="10.16.1.11",
+        Logger=Logger,
+        Runtime=lambda _: SimpleNamespace(deserialize_cuda_engine=lambda plan: engine),
+    )
+    monkeypatch.setattr(tensorrt_session, "driver_error", lambda: None)
+    monkeypatch.setattr(tensorrt_session, "CudaRuntime", lambda: card)
+    monkeypatch.setattr(tensorrt_session.importlib, "import_module", lambda _: library)
+    with Encoder(write_plan(tmp_path), batch_size=6) as encoder:
+        assert encoder.provider == "TensorRT"
+        pictures = [np.full((32, 32, 3), i, np.uint8) for i in range(14)]
+        codes = encoder.encode(pictures)
+    np.testing.assert_array_equal(codes, np.repeat(np.arange(14, dtype=np.uint8)[:, None], 2, 1))
+    assert [shape[0] for shape in card.batches] == [4, 2, 4, 2, 2]
+    assert not card.memory, "all device memory was given back"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"library_version": "9.1"}, ModelFileError, "built by tensorrt 9.1, installed is 10"),
+        ({"compute_capability": "8.6"}, ModelFileError, "compute capability 8.6, this card has"),
+        ({"library": "other"}, ModelFileError, "allowed: tensorrt"),
+    ],
+)
+def test_a_plan_for_something_else_asks_to_be_built_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, str],
+    error: type[Exception],
+    says: str,
+) -> None:
+    library = SimpleNamespace(__version__="10.16.1.11")
+    monkeypatch.setattr(tensorrt_session, "driver_error", lambda: None)
+    monkeypatch.setattr(tensorrt_session, "CudaRuntime", lambda: Card({}))
+    monkeypatch.setattr(tensorrt_session.importlib, "import_module", lambda _: library)
+    with pytest.raises(error, match=says):
+        Encoder(write_plan(tmp_path, **changes))
+
+
+def test_a_missing_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensorrt_session, "driver_error", lambda: None)
+    try:
+        import tensorrt  # noqa: F401
+    except ImportError:
+        with pytest.raises(MissingDependencyError, match=r"dsah\[tensorrt\]"):
+            Encoder(write_plan(tmp_path))
+    else:
+        pytest.skip("tensorrt is installed")
