@@ -6,13 +6,11 @@ map is brought to the finer one's grid and added, and the sum is brought to the 
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsah_train.backbones import Trunk, build_model
+from dsah_train.backbones import Trunk, load_vgg16_layers, vgg16_features
 
 __all__ = ["LightAttention", "PaperAttention", "bilinear_kernel", "min_max"]
 
@@ -64,9 +62,15 @@ class LightAttention(nn.Module):
 
     The maps of these backbones do not halve exactly (27 and 13 cells at 224 pixels), so both
     enlargements are plain bilinear interpolation instead of transposed convolutions.
+
+    Args:
+        trunk: Blocks behind its coarser stride are dropped.
+        energy: Start the score layers as the mean over channels. Where an ImageNet trunk responds
+            strongly there usually is an object, so attention starts with a sensible map instead
+            of a random one, and the hashing network sees objects from its first step.
     """
 
-    def __init__(self, trunk: Trunk) -> None:
+    def __init__(self, trunk: Trunk, *, energy: bool = False) -> None:
         super().__init__()
         # What lies behind the coarser stride is never run: it would only be dead weight in files.
         trunk.blocks = nn.Sequential(*list(trunk.blocks)[: trunk.spec.coarse])
@@ -74,6 +78,9 @@ class LightAttention(nn.Module):
         fine, coarse, _ = trunk.spec.channels
         self.score_fine = _score_layer(fine)
         self.score_coarse = _score_layer(coarse)
+        if energy:
+            for layer in (self.score_fine, self.score_coarse):
+                nn.init.constant_(layer.weight, 1 / layer.weight.numel())
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) to raw attention A (N, 1, H, W), float32."""
@@ -100,8 +107,7 @@ class PaperAttention(nn.Module):
 
     def __init__(self, state: dict[str, Tensor] | None = None, fc_dim: int = 4096) -> None:
         super().__init__()
-        model = build_model("vgg16", state)
-        self.features = cast(nn.Sequential, model.features)
+        self.features = vgg16_features(state)
         self.classifier = nn.Sequential(
             nn.Conv2d(512, fc_dim, 7, padding=3),
             nn.ReLU(inplace=True),
@@ -110,13 +116,7 @@ class PaperAttention(nn.Module):
             nn.ReLU(inplace=True),
             nn.Dropout2d(),
         )
-        if state is not None and fc_dim == 4096:
-            with torch.no_grad():
-                for index in (0, 3):
-                    layer = cast(nn.Conv2d, self.classifier[index])
-                    assert layer.bias is not None
-                    layer.weight.copy_(state[f"classifier.{index}.weight"].view_as(layer.weight))
-                    layer.bias.copy_(state[f"classifier.{index}.bias"])
+        load_vgg16_layers(self.classifier, "classifier", state if fc_dim == 4096 else None)
         self.score_pool4 = _score_layer(512)
         self.score_fc7 = _score_layer(fc_dim)
         self.up2 = nn.ConvTranspose2d(1, 1, 4, stride=2, padding=1, bias=False)

@@ -51,6 +51,12 @@ class Config:
     backbone: str = setting("squeezenet1_1", "torchvision backbone (vgg16: the paper's networks)")
     fc_dim: int = setting(4096, "width of VGG-16's fc6 and fc7; 4096 is the paper's")
     attention: bool = setting(True, "dsah, dagh: mask the picture by saliency before hashing")
+    attention_start: str = setting(
+        "energy",
+        "first attention map of the light networks: mean feature response, or random (D8)",
+        "energy",
+        "random",
+    )
     mask_space: str = setting("normalized", "what the mask multiplies (D9)", "normalized", "pixel")
     code_activation: str = setting("none", "squashing of the hash layer (D3)", "none", "tanh")
     detach_range: bool = setting(False, "no gradient through the map's extremes (D8)")
@@ -88,6 +94,9 @@ class Config:
         "epoch",
         "batch",
         "joint",
+    )
+    warm_start: int = setting(
+        3, "random views on whose frozen features the hash layer is fitted first; 0: none"
     )
     warmup_epochs: int = setting(0, "dsah: epochs of hashing without attention first (D6)")
     epochs: int = setting(20, "most epochs; the validation part chooses how many are used")
@@ -201,6 +210,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("min_area", 0.05, 1),
     ("colour_jitter", 0, 0.9),
     ("epochs", 1, 10_000),
+    ("warm_start", 0, 100),
     ("warmup_epochs", 0, 10_000),
     ("batch_size", 2, 4096),
     ("lr", 0, 10),
@@ -218,6 +228,8 @@ _PAPER_DSAH: dict[str, Any] = {
     "colour_jitter": 0.0,
     "pair_power": 1,
     "centres": 0.0,
+    "attention_start": "random",
+    "warm_start": 0,
     "alternate": "epoch",
     "epochs": 60,
     "batch_size": 32,

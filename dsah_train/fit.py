@@ -161,9 +161,11 @@ class Run:
         if self._saved is not None and self._saved["method"] is not None:
             method.load_state_dict(self._saved["method"])
             torch.set_rng_state(self._saved["rng"])
+        data = training.training_set(config)
+        if self._saved is None:
+            method.prepare(data)
         self._saved = None
         self.at.epochs = self.at.epochs or config.epochs
-        data = training.training_set(config)
         name = "choose epochs" if held_out is not None else "train"
         # Every tenth of the epochs is a candidate: encoding the validation part is not free.
         every = max(1, config.epochs // 10)

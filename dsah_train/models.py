@@ -130,7 +130,9 @@ def build_model(config: Config, num_classes: int, state: dict[str, Tensor] | Non
         attention = (
             PaperAttention(state, config.fc_dim)
             if paper
-            else LightAttention(build_trunk(config.backbone, state))
+            else LightAttention(
+                build_trunk(config.backbone, state), energy=config.attention_start == "energy"
+            )
         )
         return AttentiveHasher(attention, hashing(), config)
     return PlainHasher(hashing())

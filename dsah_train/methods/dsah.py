@@ -19,9 +19,13 @@ from dsah_train.losses.dsah import (
 )
 from dsah_train.losses.pairs import similarity
 from dsah_train.methods.method import Losses, Meter, Method, freeze
+from dsah_train.methods.warm_start import fit_head
 from dsah_train.models import AttentiveHasher
 
 __all__ = ["DSaH"]
+
+#: Epoch numbers of the views that `DSaH.prepare` draws; far from those of any training.
+WARM_START_EPOCH = 1_000_000
 
 Step = Callable[[Batch, Meter], None]
 
@@ -44,6 +48,44 @@ class DSaH(Method):
             "attention": self.optimizer(self.net.attention),
             "hashing": self.optimizer(self.net.hashing),
         }
+
+    def prepare(self, data: TrainingSet) -> None:
+        """Fit the hash layer to frozen features of pictures and saliency pictures."""
+        hashing = self.net.hashing
+        if not self.config.warm_start:
+            return
+        features: list[Tensor] = []
+        targets: list[Tensor] = []
+        self.net.eval()
+        with torch.no_grad(), self.autocast():
+            for view in range(self.config.warm_start):
+                # Views far from those of any epoch: the same pictures, other crops.
+                for batch in data.batches(WARM_START_EPOCH + view):
+                    masked = self.net.saliency_image(
+                        batch.images, self.net.saliency_map(batch.images)
+                    )
+                    features += [hashing.pooled(batch.images), hashing.pooled(masked)]
+                    targets += [batch.targets, batch.targets]
+        fit_head(
+            hashing.hash,
+            torch.cat(features).float(),
+            torch.cat(targets),
+            self.view_loss,
+            seed=self.config.seed,
+        )
+
+    def view_loss(self, mu: Tensor, targets: Tensor) -> Tensor:
+        """One view's share of Eq. 13 at the size of a training batch: semantic, J_reg, centres."""
+        config = self.config
+        distance = pair_distance(mu, similarity(targets))
+        # pair_sum grows with the batch; this keeps the ratio of the terms that training has.
+        loss = semantic_loss(distance, config.pair_power) * (config.batch_size / len(mu))
+        loss = config.lambda_ * loss + config.quantization * quantization_loss(mu)
+        if config.centres:
+            loss = loss + config.centres * centre_loss(
+                mu, targets, self.centres, config.centre_scale
+            )
+        return loss
 
     def epoch(self, data: TrainingSet, epoch: int, epochs: int) -> Losses:
         """One pass of attention steps and one of hashing steps, by epoch or batch by batch."""
