@@ -15,7 +15,15 @@ from torch import Tensor, nn
 from dsah_infer.errors import CheckpointError, ConfigError
 from dsah_train.torchvision_import import torchvision
 
-__all__ = ["BACKBONES", "Trunk", "build_trunk", "find_weights", "load_weights"]
+__all__ = [
+    "BACKBONES",
+    "Trunk",
+    "build_trunk",
+    "find_weights",
+    "load_vgg16_layers",
+    "load_weights",
+    "vgg16_features",
+]
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ BACKBONES: dict[str, Spec] = {
     "squeezenet1_1": Spec(8, 13, (256, 512, 512), (8, 16, 16)),
     "resnet18": Spec(6, 7, (128, 256, 512), (8, 16, 32)),
     "mobilenet_v3_small": Spec(4, 9, (24, 48, 576), (8, 16, 32)),
-    "alexnet": Spec(6, 12, (192, 256, 256), (8, 16, 32)),
+    "alexnet": Spec(5, 12, (192, 256, 256), (8, 16, 32)),
     "vgg16": Spec(24, 31, (512, 512, 512), (16, 32, 32)),
 }
 
@@ -165,3 +173,33 @@ def build_trunk(backbone: str, state: dict[str, Tensor] | None = None) -> Trunk:
     """The convolutional part of a backbone as a `Trunk`, with ImageNet weights if given."""
     model = build_model(backbone, state)
     return Trunk(_blocks(model), BACKBONES[backbone])
+
+
+def vgg16_features(state: dict[str, Tensor] | None = None) -> nn.Sequential:
+    """The convolutional part of torchvision's vgg16; the 124M weights behind it are not built."""
+    with torch.device("meta"):
+        model = torchvision.models.vgg16(weights=None, init_weights=False)
+    features = cast(nn.Sequential, model.features.to_empty(device="cpu"))
+    for layer in features:
+        if isinstance(layer, nn.Conv2d):  # torchvision's own start
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(cast(Tensor, layer.bias))
+    load_vgg16_layers(features, "features", state)
+    return features
+
+
+def load_vgg16_layers(layers: nn.Sequential, name: str, state: dict[str, Tensor] | None) -> None:
+    """Copy vgg16's layers ``name.*`` into layers of the same numbers; nothing without a state.
+
+    Weights of fully connected layers are reshaped where the layer is a convolution.
+
+    Raises:
+        CheckpointError: The state dict is of another architecture.
+    """
+    if state is None:
+        return
+    own = layers.state_dict()
+    try:
+        layers.load_state_dict({key: state[f"{name}.{key}"].view_as(own[key]) for key in own})
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"the weights do not fit vgg16: {error}") from None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from torch import Tensor, nn
 
-from dsah_train.backbones import Trunk, build_model
+from dsah_train.backbones import Trunk, load_vgg16_layers, vgg16_features
 
 __all__ = ["LightHashing", "PaperHashing"]
 
@@ -28,14 +26,18 @@ class LightHashing(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.hash = hash_layer(trunk.spec.channels[2], outputs)
 
-    def features(self, images: Tensor) -> Tensor:
+    def pooled(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) to pooled float32 features (N, C)."""
         # mean((2, 3)) exports as one ReduceMean; AdaptiveAvgPool2d + flatten becomes 12 nodes.
         return self.trunk(images).float().mean((2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) to activations mu (N, outputs), float32, unbounded."""
-        activations: Tensor = self.hash(self.dropout(self.features(images)))
+        return self.head(self.pooled(images))
+
+    def head(self, pooled: Tensor) -> Tensor:
+        """Features (N, C) of `pooled` to activations (N, outputs), float32."""
+        activations: Tensor = self.hash(self.dropout(pooled))
         return activations.float()
 
 
@@ -52,26 +54,32 @@ class PaperHashing(nn.Module):
         self, outputs: int, state: dict[str, Tensor] | None = None, fc_dim: int = 4096
     ) -> None:
         super().__init__()
-        model = build_model("vgg16", state)
-        self.features = cast(nn.Sequential, model.features)
+        self.features = vgg16_features(state)
         self.avgpool = nn.AdaptiveAvgPool2d(7)
-        if fc_dim == 4096:
-            self.classifier = cast(nn.Sequential, model.classifier)[:6]
-        else:
-            self.classifier = nn.Sequential(
-                nn.Linear(512 * 49, fc_dim),
-                nn.ReLU(inplace=True),
-                nn.Dropout(),
-                nn.Linear(fc_dim, fc_dim),
-                nn.ReLU(inplace=True),
-                nn.Dropout(),
-            )
+        self.classifier = nn.Sequential(
+            nn.Linear(512 * 49, fc_dim),
+            nn.ReLU(inplace=True),
+            nn.Dropout(),
+            nn.Linear(fc_dim, fc_dim),
+            nn.ReLU(inplace=True),
+            nn.Dropout(),
+        )
+        load_vgg16_layers(self.classifier, "classifier", state if fc_dim == 4096 else None)
         self.hash = hash_layer(fc_dim, outputs)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) to activations mu (N, outputs), float32, unbounded."""
+    def pooled(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) to float32 features (N, fc_dim) of fc7."""
         maps = self.features(images)
         # At 224 pixels the map is 7 x 7 already and pooling it to 7 x 7 would only add nodes.
         maps = maps if maps.shape[-2:] == (7, 7) else self.avgpool(maps)
-        activations: Tensor = self.hash(self.classifier(maps.flatten(1)))
+        features: Tensor = self.classifier(maps.flatten(1))
+        return features.float()
+
+    def head(self, pooled: Tensor) -> Tensor:
+        """Features (N, fc_dim) of `pooled` to activations (N, outputs), float32."""
+        activations: Tensor = self.hash(pooled)
         return activations.float()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) to activations mu (N, outputs), float32, unbounded."""
+        return self.head(self.pooled(images))
