@@ -136,7 +136,7 @@ class Method:
         chosen = [self.optimizers[name] for name in names]
         for optimizer in chosen:
             optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         for optimizer in chosen:
             params = [p for group in optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(params, self.config.clip)
