@@ -10,7 +10,7 @@ RUN := $(BIN)/python
 PIP := $(RUN) -m pip --disable-pip-version-check -q
 BUILD_INPUTS := $(wildcard csrc/*.cpp csrc/*.hpp) setup.py pyproject.toml constraints.txt
 
-.PHONY: help venv format lint types test test-full check demo clean
+.PHONY: help venv format lint types test test-full check demo results clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,12 @@ test: $(READY) ## the fast suite (within 15 minutes on 2 cores)
 
 test-full: $(READY) ## every test, with the long counts (about an hour)
 	@$(RUN) -m pytest -q -m ''
+
+demo: $(READY) ## train, export, index, search, pictures; DATA=folder-or-archive for your own
+	@$(RUN) examples/demo.py --out demo $(if $(DATA),--data '$(DATA)')
+
+results: $(READY) ## measure every figure that has no file yet (hours; resumable); DATA_DIR=folder
+	@$(RUN) results/run.py $(if $(DATA_DIR),--data '$(DATA_DIR)')
 
 check: lint test ## what CI runs
 
