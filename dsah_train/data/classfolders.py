@@ -51,6 +51,10 @@ def class_folders(source: Source, *, split_seed: int = 0) -> Dataset:
             f"{source.path}: no pictures ({', '.join(sorted(PICTURE_SUFFIXES))}); expected one "
             "folder per class, or train/ and query/ folders of them"
         )
+    if source.bare:
+        raise DataError(
+            f"{source.path}: folders {list(source.bare)} hold no pictures; fill or remove them"
+        )
     tops = {name.split("/", 1)[0] for name in pictures if "/" in name}
     if "train" in tops:
         return _given_parts(source, pictures, tops, split_seed)

@@ -33,10 +33,17 @@ MAX_TAR_BYTES = 4 << 30
 
 
 class Source(ABC):
-    """Files by relative POSIX path, sorted; the single root folder of an archive is left out."""
+    """Files by relative POSIX path, sorted; the single root folder of an archive is left out.
+
+    Attributes:
+        path: The folder or archive.
+        files: Paths of all files.
+        bare: Paths of folders in which there is nothing at all.
+    """
 
     path: Path
     files: tuple[str, ...]
+    bare: tuple[str, ...] = ()
 
     @abstractmethod
     def read(self, name: str) -> bytes:
@@ -70,12 +77,15 @@ class FolderSource(Source):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        found = []
+        found, bare = [], []
         for folder, below, names in os.walk(path):
             below[:] = [name for name in below if not name.startswith(".")]
             inside = Path(folder).relative_to(path)
             found += [(inside / name).as_posix() for name in names]
+            if not below and not names and folder != str(path):
+                bare.append(inside.as_posix())
         self.files = tuple(sorted(filter(_visible, found)))
+        self.bare = tuple(sorted(bare))
 
     def read(self, name: str) -> bytes:
         return (self.path / name).read_bytes()
