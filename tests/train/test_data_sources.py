@@ -86,7 +86,9 @@ def test_hidden_files_and_mac_folders_are_left_out(tmp_path: Path) -> None:
     assert open_source(write_folder(tmp_path / "x", files)).files == ("a/1.jpg", "b/2.jpg")
 
 
-@pytest.mark.parametrize("name", ["../evil.jpg", "/etc/evil.jpg", "a/../../e.jpg", "C:/e.jpg", "a\\e"])
+@pytest.mark.parametrize(
+    "name", ["../evil.jpg", "/etc/evil.jpg", "a/../../e.jpg", "C:/e.jpg", "a\\e"]
+)
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_paths_that_leave_the_archive_are_refused(name: str, kind: str, tmp_path: Path) -> None:
     writer = write_zip if kind == "zip" else write_tar
