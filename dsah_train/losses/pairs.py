@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["pair_sum", "similarity"]
+__all__ = ["pair_mean", "pair_sum", "similarity"]
 
 
 def similarity(targets: Tensor) -> Tensor:
@@ -27,6 +27,14 @@ def pair_sum(values: Tensor) -> Tensor:
     Dividing pair and image terms by the same N keeps the paper's ratio between them and does not
     change with the size of a short last batch.
     """
+    return _upper(values).sum() / len(values)
+
+
+def pair_mean(values: Tensor) -> Tensor:
+    """Mean over unordered pairs i < j of a symmetric (N, N), N at least 2."""
+    return _upper(values).mean()
+
+
+def _upper(values: Tensor) -> Tensor:
     n = len(values)
-    upper = torch.ones(n, n, dtype=torch.bool, device=values.device).triu(1)
-    return values[upper].sum() / n
+    return values[torch.ones(n, n, dtype=torch.bool, device=values.device).triu(1)]
