@@ -5,85 +5,173 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 if __name__ == "__main__":  # runs from any folder; export/ itself must not shadow other packages
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 
-from dsah_infer.errors import DsahError, ExportError
+from dsah_infer.contract import CodeContract
+from dsah_infer.errors import DsahError, ExportError, UsageError
 from dsah_infer.onnx_file import ModelFile, read_model
 from dsah_train.checkpoint import Checkpoint, load_checkpoint
 from dsah_train.encode import encode
+from export.gate import Budget, add_budget_arguments
+from export.half import halve
+from export.labelled import Labelled, load_calibration, load_labelled, map_of
 from export.onnx_model import fused_model, serialise
 from export.parity import Parity, compare, run_onnx, tie_bound
 from export.pictures import BATCHES, fixed_pictures
+from export.quantize import TARGETS, quantize
 
-__all__ = ["check", "export_onnx", "main"]
+__all__ = ["PRECISIONS", "Recipe", "Written", "export_onnx", "main"]
+
+PRECISIONS = ("fp32", "fp16", "int8")
+Pictures = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to make of a checkpoint.
+
+    Attributes:
+        precision: ``fp32``, ``fp16`` (trunk in half) or ``int8`` (trunk in int8).
+        target: Of int8: ``cpu`` or ``tensorrt``.
+        calibration: Of int8: uint8 (n, S, S, 3), at least 2; every fourth is kept to judge by.
+        opset: ONNX operator set.
+        saliency: Keep the saliency output of a method with attention.
+    """
+
+    precision: str = "fp32"
+    target: str = "cpu"
+    calibration: Pictures | None = None
+    opset: int = 20
+    saliency: bool = True
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that passed the gate.
+
+    Attributes:
+        model: The file as read back.
+        parity: Its codes against the checkpoint's.
+        map_before: MAP@all of the checkpoint, where there are labels.
+        map_after: MAP@all of the file.
+    """
+
+    model: ModelFile
+    parity: Parity
+    map_before: float | None = None
+    map_after: float | None = None
 
 
 def export_onnx(
-    checkpoint: Checkpoint, out: Path, *, opset: int = 20, saliency: bool = True
-) -> tuple[ModelFile, Parity]:
-    """Write ``out`` and check it; on any failure nothing is left behind.
+    checkpoint: Checkpoint,
+    out: Path,
+    recipe: Recipe | None = None,
+    *,
+    budget: Budget | None = None,
+    data: Labelled | None = None,
+) -> Written:
+    """Write ``out`` and judge it; on any failure nothing is left behind.
 
     Args:
         checkpoint: The trained model.
         out: The ONNX file; an older one is replaced.
-        opset: ONNX operator set.
-        saliency: Keep the saliency output of a method with attention.
-
-    Returns:
-        The file as read back, and how it compares with torch on the fixed pictures.
+        recipe: Precision and operator set; default fp32.
+        budget: What it may lose.
+        data: Pictures to judge on; default the fixed ones, for int8 the calibration pictures
+            that were kept.
 
     Raises:
-        ExportError: The graph is invalid, or its codes are not those of the checkpoint.
+        ExportError: The graph is invalid, or its codes are too far from the checkpoint's.
+        UsageError: A recipe that does not exist.
     """
-    contract = checkpoint.contract
-    contract = contract.replace(has_saliency=contract.has_saliency and saliency)
-    data = serialise(fused_model(checkpoint.model, contract, opset=opset), contract)
+    recipe = recipe or Recipe()
+    contract = checkpoint.contract.replace(
+        has_saliency=checkpoint.contract.has_saliency and recipe.saliency,
+        precision=recipe.precision,
+    )
+    content = serialise(_graph(checkpoint, contract, recipe), contract)
+    if data is not None:
+        images = data.images
+    elif recipe.calibration is not None and recipe.precision == "int8":
+        images = recipe.calibration[3::4] if len(recipe.calibration) > 3 else recipe.calibration
+    else:
+        images = fixed_pictures(contract.pixels.size)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
         part = Path(folder) / out.name
-        part.write_bytes(data)
-        result = check(part, checkpoint)
+        part.write_bytes(content)
+        written = _judge(part, checkpoint, images, budget or Budget(), data)
         part.replace(out)
-    return result
+    return written
 
 
-def check(path: Path, checkpoint: Checkpoint) -> tuple[ModelFile, Parity]:
-    """Check a written file: ONNX rules, its contract, and its codes against the checkpoint.
+def _graph(checkpoint: Checkpoint, contract: CodeContract, recipe: Recipe) -> onnx.ModelProto:
+    if recipe.precision not in PRECISIONS or recipe.target not in TARGETS:
+        raise UsageError(
+            f"precision {recipe.precision!r}, target {recipe.target!r}; allowed: "
+            f"{', '.join(PRECISIONS)}, and {', '.join(TARGETS)}"
+        )
+    if recipe.precision == "int8" and (recipe.calibration is None or len(recipe.calibration) < 2):
+        raise UsageError("int8 needs at least two pictures to calibrate on: --calibrate DIR_OR_ZIP")
+    model = fused_model(checkpoint.model, contract, opset=recipe.opset)
+    if recipe.precision == "fp16":
+        return halve(model, contract.activations)
+    if recipe.precision == "int8" and recipe.calibration is not None:
+        seen = np.arange(len(recipe.calibration)) % 4 != 3
+        images = recipe.calibration[seen]
+        return quantize(model, contract.activations, images, target=recipe.target)
+    return model
 
-    Raises:
-        ExportError: One of them does not hold; the message says which.
-    """
+
+def _judge(
+    path: Path, checkpoint: Checkpoint, images: Pictures, budget: Budget, data: Labelled | None
+) -> Written:
+    """Check a written file: ONNX rules, its contract, and its codes against the checkpoint."""
     model = read_model(path)
+    contract = model.contract
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except Exception as error:  # the checker's and protobuf's classes differ between releases
         raise ExportError(f"the ONNX checker refuses the graph: {error}") from error
-    images = fixed_pictures(model.contract.pixels.size)
-    ours = encode(checkpoint.model, images, model.contract, saliency=True)
-    parity = compare(ours, run_onnx(model, images, batches=BATCHES), model.contract)
-    bound = tie_bound(ours.activations)
-    if parity.largest_flip >= bound and parity.flipped_bits:
-        raise ExportError(
-            f"{parity.flipped_bits} of {parity.pictures * parity.bits} bits differ between torch "
-            f"and onnxruntime, up to a margin of {parity.largest_flip:.2g}; only margins under "
-            f"{bound:.2g} may flip. The largest difference of an activation is "
-            f"{parity.activation_gap:.2g}"
-        )
-    return model, parity
+    ours = encode(checkpoint.model, images, contract, saliency=True)
+    theirs = run_onnx(model, images, batches=BATCHES)
+    parity = compare(ours, theirs, contract)
+    before = after = drop = None
+    if data is not None:
+        before, after = (map_of(run, run, data, contract) for run in (ours, theirs))
+        drop = before - after
+    objections = budget.objections(contract.precision, parity, tie_bound(ours.activations), drop)
+    if objections:
+        raise ExportError("torch and onnxruntime disagree: " + "; ".join(objections))
+    return Written(model, parity, before, after)
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="to_onnx.py", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="ckpt.pt of a training run")
-    parser.add_argument("-o", "--out", type=Path, help="ONNX file; default model.onnx beside it")
+    parser.add_argument("-o", "--out", type=Path, help="ONNX file; default model*.onnx beside it")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="fp32", help="of the trunk (fp32)"
+    )
+    parser.add_argument(
+        "--calibrate", metavar="DIR_OR_ZIP", help="int8: data whose train part sets the ranges"
+    )
+    parser.add_argument(
+        "--target", choices=TARGETS, default="cpu", help="int8: who will run it (cpu)"
+    )
     parser.add_argument("--opset", type=int, default=20, help="ONNX operator set (20)")
     parser.add_argument("--no-saliency", action="store_true", help="leave the saliency output out")
+    parser.add_argument("--data", help="judge bits and MAP on this data instead of fixed pictures")
+    add_budget_arguments(parser)
     return parser
 
 
@@ -92,23 +180,50 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         checkpoint = load_checkpoint(args.checkpoint)
-        out = args.out or args.checkpoint.with_name("model.onnx")
-        model, parity = export_onnx(
-            checkpoint, out, opset=args.opset, saliency=not args.no_saliency
+        written = export_onnx(
+            checkpoint,
+            out := args.out or args.checkpoint.with_name(_default_name(args)),
+            Recipe(
+                args.precision,
+                args.target,
+                load_calibration(args.calibrate, checkpoint) if args.calibrate else None,
+                args.opset,
+                not args.no_saliency,
+            ),
+            budget=Budget(args.max_flip_rate, args.max_map_drop),
+            data=load_labelled(args.data, checkpoint) if args.data else None,
         )
     except DsahError as error:
         print(f"to_onnx: {error}", file=sys.stderr)
         return error.exit_code
-    print(
-        f"{out}: {len(model.data):,} bytes, {model.contract.method}, {model.contract.bits} bits, "
-        f"fingerprint {model.contract.fingerprint}\n"
+    print(_summary(out, written))
+    return 0
+
+
+def _default_name(args: argparse.Namespace) -> str:
+    parts = ["model"]
+    if args.precision != "fp32":
+        parts.append(args.precision)
+    if args.precision == "int8" and args.target == "tensorrt":
+        parts[-1] += "-tensorrt"
+    return ".".join([*parts, "onnx"])
+
+
+def _summary(out: Path, written: Written) -> str:
+    contract, parity = written.model.contract, written.parity
+    lines = [
+        f"{out}: {len(written.model.data):,} bytes, {contract.method}, {contract.bits} bits, "
+        f"{contract.precision}, fingerprint {contract.fingerprint}",
         f"torch against onnxruntime on {parity.pictures} pictures at batches "
         f"{', '.join(map(str, BATCHES))}: {parity.flipped_bits} of "
-        f"{parity.pictures * parity.bits} bits differ (smallest margin "
-        f"{parity.smallest_margin:.2g}, largest difference of an activation "
-        f"{parity.activation_gap:.2g}, of a saliency value {parity.saliency_gap:.2g})"
-    )
-    return 0
+        f"{parity.pictures * parity.bits} bits differ, up to a margin of "
+        f"{parity.largest_flip:.2g} (smallest margin {parity.smallest_margin:.2g}; largest "
+        f"difference of an activation {parity.activation_gap:.2g}, of a saliency value "
+        f"{parity.saliency_gap:.2g})",
+    ]
+    if written.map_before is not None:
+        lines.append(f"MAP@all: torch {written.map_before:.4f}, this file {written.map_after:.4f}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,198 @@
+"""``python export/verify.py model.onnx --against ckpt.pt --data ...``: the parity gate in bits."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+if __name__ == "__main__":  # runs from any folder; export/ itself must not shadow other packages
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from dsah_infer.errors import DsahError, SpaceMismatchError, UsageError
+from dsah_infer.onnx_file import ModelFile, read_model
+from dsah_infer.providers import best_device, import_onnxruntime
+from dsah_train.checkpoint import load_checkpoint
+from dsah_train.encode import Codes, encode
+from export.gate import Budget, add_budget_arguments
+from export.labelled import Labelled, load_labelled, map_of, top10_agreement
+from export.parity import Parity, compare, run_onnx, tie_bound
+from export.pictures import BATCHES
+
+__all__ = ["Run", "Verdict", "main", "verify"]
+
+THREADS = (1, 2)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One way of running one file over all pictures.
+
+    Attributes:
+        device: ``cpu``, ``cuda``.
+        threads: Threads within an operator.
+        batch: Pictures per run.
+        pictures_per_second: Wall time of inference alone, on the machine as it was.
+        parity: Its codes against torch.
+    """
+
+    device: str
+    threads: int
+    batch: int
+    pictures_per_second: float
+    parity: Parity
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All runs of one file, and what the budget says.
+
+    Attributes:
+        file: Name of the file.
+        size: Its bytes.
+        precision: From its contract.
+        fingerprint: From its contract.
+        runs: Every device, thread count and batch size.
+        map_after: MAP@all of its own codes on both sides.
+        map_mixed: MAP@all of the checkpoint's queries on its gallery.
+        top10: Mean share of a query's ten nearest in common with torch.
+        objections: Why it is refused; empty when it is not.
+        codes: Of the run with the most flips; not part of the record.
+    """
+
+    file: str
+    size: int
+    precision: str
+    fingerprint: str
+    runs: tuple[Run, ...]
+    map_after: float
+    map_mixed: float
+    top10: float
+    objections: tuple[str, ...]
+    codes: Codes = field(repr=False)
+
+    @property
+    def worst(self) -> Run:
+        """The run with the most flips."""
+        return max(self.runs, key=lambda run: run.parity.flipped_bits)
+
+
+def verify(
+    path: Path,
+    ours: Codes,
+    data: Labelled,
+    budget: Budget,
+    space: str,
+    *,
+    threads: tuple[int, ...] = THREADS,
+    batches: tuple[int, ...] = BATCHES,
+) -> Verdict:
+    """Run one exported file every way and judge it.
+
+    Args:
+        path: An exported file.
+        ours: The checkpoint's codes of ``data.images``.
+        data: Pictures and labels.
+        budget: What it may lose.
+        space: Code space of the checkpoint.
+        threads: Thread counts.
+        batches: Batch sizes.
+
+    Raises:
+        SpaceMismatchError: The file was not made from the checkpoint.
+    """
+    model = read_model(path)
+    contract = model.contract
+    if contract.space != space:
+        raise SpaceMismatchError(
+            f"{path} has code space {contract.space!r}, the checkpoint {space!r}: it was exported "
+            "from another training run"
+        )
+    best = best_device(import_onnxruntime())
+    devices = ("cpu",) if best == "cpu" else ("cpu", best)
+    runs, kept = [], None
+    for device in devices:
+        for count in threads:
+            for batch in batches:
+                run, codes = _run(model, data, ours, device, count, batch)
+                if kept is None or run.parity.flipped_bits > max(
+                    r.parity.flipped_bits for r in runs
+                ):
+                    kept = codes
+                runs.append(run)
+    assert kept is not None
+    map_before, map_after = (map_of(c, c, data, contract) for c in (ours, kept))
+    worst = max(runs, key=lambda run: run.parity.flipped_bits).parity
+    return Verdict(
+        file=path.name,
+        size=len(model.data),
+        precision=contract.precision,
+        fingerprint=contract.fingerprint,
+        runs=tuple(runs),
+        map_after=map_after,
+        map_mixed=map_of(ours, kept, data, contract),
+        top10=top10_agreement(ours, kept, data.queries, contract),
+        objections=tuple(
+            budget.objections(
+                contract.precision, worst, tie_bound(ours.activations), map_before - map_after
+            )
+        ),
+        codes=kept,
+    )
+
+
+def _run(
+    model: ModelFile, data: Labelled, ours: Codes, device: str, threads: int, batch: int
+) -> tuple[Run, Codes]:
+    start = time.perf_counter()
+    codes = run_onnx(model, data.images, batches=(batch,), threads=threads, device=device)
+    seconds = time.perf_counter() - start
+    parity = compare(ours, codes, model.contract)
+    return Run(device, threads, batch, len(data.images) / seconds, parity), codes
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="verify.py", description=__doc__)
+    parser.add_argument("models", type=Path, nargs="+", help="exported files, of any precision")
+    parser.add_argument("--against", type=Path, required=True, help="ckpt.pt they were made from")
+    parser.add_argument("--data", required=True, help="pictures and labels: folder or archive")
+    parser.add_argument(
+        "--pictures", type=int, default=2000, help="most pictures, evenly taken (2000)"
+    )
+    parser.add_argument("--out", type=Path, help="report folder; default parity/ beside ckpt.pt")
+    add_budget_arguments(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; exit code 1 if any file is over the budget."""
+    args = parser().parse_args(argv)
+    try:
+        if args.pictures < 20:
+            raise UsageError(f"--pictures {args.pictures}; allowed: 20 or more")
+        from export.parity_report import write_report
+
+        checkpoint = load_checkpoint(args.against)
+        data = load_labelled(args.data, checkpoint, pictures=args.pictures)
+        budget = Budget(args.max_flip_rate, args.max_map_drop)
+        ours = encode(checkpoint.model, data.images, checkpoint.contract)
+        before = map_of(ours, ours, data, checkpoint.contract)
+        space = checkpoint.contract.space
+        verdicts = [verify(path, ours, data, budget, space) for path in args.models]
+        out = args.out or args.against.parent / "parity"
+        report = write_report(out, checkpoint, data, ours, before, verdicts, budget)
+    except DsahError as error:
+        print(f"verify: {error}", file=sys.stderr)
+        return error.exit_code
+    print(report.read_text())
+    for verdict in verdicts:
+        for objection in verdict.objections:
+            print(f"verify: {verdict.file}: {objection}", file=sys.stderr)
+    return 1 if any(verdict.objections for verdict in verdicts) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
