@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,7 +105,10 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     Raises:
         UsageError: The runs were measured on different data, or one is given twice.
     """
-    measured = {(run.data["name"], run.data["protocol"]) for run in runs}
+    # The embedded set's protocol names its seed, which is the split seed and may differ.
+    measured = {
+        (run.data["name"], re.sub(r"\bseed=\d+", "seed", run.data["protocol"])) for run in runs
+    }
     if len(measured) > 1:
         found = "; ".join(f"{name} ({protocol})" for name, protocol in sorted(measured))
         raise UsageError(f"the runs were measured on different data, which cannot compare: {found}")

@@ -58,6 +58,7 @@ def training_curves(metrics_jsonl: PathLike, out_png: PathLike) -> Path:
         cells[1].set_ylim(0, 1.02)
     for cell in cells:
         cell.legend(frameon=False, fontsize=9)
+        cell.set_xlim(0.5, 0.5 + max(epoch for points in losses.values() for epoch in points))
         whole_ticks(cell.xaxis)
     cells[-1].set_xlabel("epoch")
     return save(figure, out_png)

@@ -1,0 +1,141 @@
+"""The compare command on evaluation records of known figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dsah_infer.contract import pack_bits
+from dsah_infer.errors import DataError, UsageError
+from dsah_train import compare
+from dsah_train.metrics import evaluate_codes
+
+
+def record(folder, method, bits, seed=0, split=0, noise=0.1, name="flowers", **config):
+    """A run folder holding the evaluation of noisy class codes; returns its path."""
+    # Labels and noise positions are those of the split, as they are for real runs.
+    rng = np.random.default_rng(split)
+    labels = rng.integers(0, 4, 60)
+    centres = rng.integers(0, 2, (4, bits))
+    flips = rng.random((60, bits)) < noise + 0.01 * seed
+    codes, targets = pack_bits(centres[labels] ^ flips), np.eye(4, dtype=np.uint8)[labels]
+    e = evaluate_codes(codes[:20], targets[:20], codes[20:], targets[20:], bits=bits)
+    data = {
+        "name": name,
+        "protocol": "class-folders",
+        "split_seed": split,
+        "note": "",
+        "skipped": [],
+    }
+    run = folder / f"{method}-{bits}-{seed}-{split}-{noise}-{name}-{len(config)}"
+    (run / "evaluation").mkdir(parents=True)
+    (run / "evaluation" / "evaluation.json").write_text(
+        json.dumps(
+            {
+                "format_version": 1,
+                "artefact": {
+                    "file": "ckpt.pt",
+                    "method": method,
+                    "bits": bits,
+                    "fingerprint": run.name,
+                },
+                "config": {"method": method, "bits": bits, "seed": seed, **config},
+                "data": data,
+                "evaluation": dataclasses.asdict(e),
+            }
+        )
+    )
+    return run
+
+
+def groups_of(*paths):
+    return compare.group_runs([compare.read_run(path) for path in paths])
+
+
+def test_seeds_are_one_group_and_settings_are_not(tmp_path):
+    groups = groups_of(
+        record(tmp_path, "dsah", 16, seed=0, attention=True),
+        record(tmp_path, "dsah", 16, seed=1, attention=True),
+        record(tmp_path, "dsah", 16, seed=0, noise=0.3, attention=False),
+        record(tmp_path, "dpsh", 16, noise=0.3),
+        record(tmp_path, "dsah", 8, attention=True),
+    )
+    assert [(g.name, g.bits, len(g.runs)) for g in groups] == [
+        ("dsah attention=True", 16, 2),
+        ("dsah attention=False", 16, 1),
+        ("dpsh", 16, 1),
+        ("dsah attention=True", 8, 1),
+    ]
+    first = groups[0]
+    assert first.map.values == tuple(run.evaluation.map for run in first.runs)
+    assert first.map.std == pytest.approx(np.std(first.map.values, ddof=1))
+
+
+def test_gain_is_paired_over_splits_and_averaged_over_seeds(tmp_path):
+    base = [record(tmp_path, "dpsh", 16, split=s, noise=0.3) for s in (0, 1)]
+    ours = [record(tmp_path, "dsah", 16, seed=t, split=s) for s in (0, 1) for t in (0, 1)]
+    extra = record(tmp_path, "dsah", 16, split=2)  # the base lacks this split: no pair
+    first, second = groups_of(*base, *ours, extra)
+    assert first.gain is None
+
+    def scores(paths):
+        return np.array([compare.read_run(p).evaluation.average_precision for p in paths])
+
+    by_hand = [scores(ours[:2]).mean(axis=0) - scores(base[:1])[0]]
+    by_hand += [scores(ours[2:]).mean(axis=0) - scores(base[1:])[0]]
+    assert second.gain.mean == pytest.approx(np.mean(by_hand))
+    assert 0 < second.gain.low < second.gain.mean < second.gain.high
+
+
+def test_no_gain_without_a_common_split(tmp_path):
+    groups = groups_of(record(tmp_path, "dpsh", 16, split=0), record(tmp_path, "dsah", 16, split=1))
+    assert [g.gain for g in groups] == [None, None]
+
+
+def test_command_writes_table_plots_and_json(tmp_path, capsys):
+    from dsah_train.__main__ import main
+
+    runs = [
+        record(tmp_path, m, b, seed=s) for m in ("dpsh", "dsah") for b in (8, 16) for s in (0, 1)
+    ]
+    out = tmp_path / "deep" / "comparison"
+    assert main(["compare", *map(str, runs), "--out", str(out)]) == 0
+    assert "| dsah | 16 | 2 |" in capsys.readouterr().out
+    written = json.loads((out / "compare.json").read_text())
+    assert [(g["name"], g["bits"], len(g["runs"])) for g in written] == [
+        ("dpsh", 8, 2),
+        ("dpsh", 16, 2),
+        ("dsah", 8, 2),
+        ("dsah", 16, 2),
+    ]
+    report = (out / "compare.md").read_text()
+    for name in ("map_against_bits.png", "pr_curves.png"):
+        assert f"]({name})" in report
+        with Image.open(out / name) as image:
+            assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_what_cannot_compare_is_named(tmp_path):
+    a = record(tmp_path, "dsah", 16)
+    with pytest.raises(UsageError, match="different data"):
+        groups_of(a, record(tmp_path, "dsah", 16, name="birds"))
+    with pytest.raises(UsageError, match="give each run once"):
+        groups_of(a, a)
+    with pytest.raises(DataError, match="dsah_train evaluate"):
+        compare.read_run(tmp_path / "nowhere")
+    file = a / "evaluation" / "evaluation.json"
+    assert compare.read_run(file) == compare.read_run(a) == compare.read_run(file.parent)
+    fields = json.loads(file.read_text())
+    for text, word in (
+        ("{", "not a record"),
+        ("[]", "not a record"),
+        (json.dumps(fields | {"evaluation": {}}), "not a record"),
+        (json.dumps(fields | {"format_version": 2}), "format version 2"),
+    ):
+        file.write_text(text)
+        with pytest.raises(DataError, match=word):
+            compare.read_run(a)
