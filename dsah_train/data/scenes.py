@@ -46,6 +46,11 @@ def _regular(corners: int, radius: float = 1.0) -> Points:
     return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
+_CIRCLE = _regular(40)
+_OVAL = _regular(72)
+_DIRECTIONS = _regular(360)
+
+
 def _star(tips: int, inner: float) -> Points:
     points = _regular(2 * tips)
     points[1::2] *= inner
@@ -74,14 +79,14 @@ Layers = tuple[tuple[Points, bool], ...]
 MARKS: dict[str, Layers] = {
     "arrow": ((np.array([(1, 0), (-0.8, 0.75), (-0.3, 0), (-0.8, -0.75)], dtype=float), True),),
     "bar": ((_bar(0.28), True),),
-    "crescent": ((_regular(40), True), (_regular(40, 0.85) + np.array([0.5, 0]), False)),
-    "disc": ((_regular(40), True),),
+    "crescent": ((_CIRCLE, True), (_regular(40, 0.85) + np.array([0.5, 0]), False)),
+    "disc": ((_CIRCLE, True),),
     "plus": ((_plus(0.3), True),),
-    "ring": ((_regular(40), True), (_regular(40, 0.55), False)),
+    "ring": ((_CIRCLE, True), (_regular(40, 0.55), False)),
     "square": ((_regular(4), True),),
     "stripes": ((_bar(0.17, -0.5, 0.8), True), (_bar(0.17, 0.5, 0.8), True)),
     "dots": tuple((_regular(20, 0.38) + shift, True) for shift in _regular(3, 0.6)),
-    "half": ((_regular(40)[:21], True),),
+    "half": ((_CIRCLE[:21], True),),
     "star": ((_star(5, 0.4), True),),
     "triangle": ((_regular(3), True),),
 }
@@ -125,7 +130,7 @@ def draw_scene(
     _object(image, rng, centre, radii, angle)
     radius = mark * side / 2 * rng.uniform(0.85, 1.15)
     reach = np.sqrt(rng.uniform(0, 1)) * np.maximum(radii - 1.15 * radius, 0)
-    place = centre + _turned(reach * _regular(360)[rng.integers(360)], angle)
+    place = centre + _turned(reach * _DIRECTIONS[rng.integers(360)], angle)
     turn = rng.uniform(0, 2 * np.pi)
     mask = Image.new("L", (side, side), 0)
     _stamp(None if painted_over else image, mask, shape, place, radius, turn, ink)
@@ -140,7 +145,7 @@ def _colour(rng: np.random.Generator, low: int = 30, high: int = 226) -> Colour:
 
 
 def _polygon(draw: ImageDraw.ImageDraw, points: Points, fill: Colour | int) -> None:
-    draw.polygon([(float(x), float(y)) for x, y in points], fill=fill)
+    draw.polygon(points.ravel().tolist(), fill=fill)
 
 
 def _noise(rng: np.random.Generator, side: int, cells: int, low: int, high: int) -> Image.Image:
@@ -166,7 +171,7 @@ def _object(
     skin = np.asarray(_noise(rng, image.width, 24, 96, 160), dtype=np.int16)
     tint = np.array([18, 0, -28]) + int(rng.integers(-25, 26))
     tinted = Image.fromarray(np.clip(skin + tint, 0, 255).astype(np.uint8))
-    outline = _turned(_regular(72) * radii, angle)
+    outline = _turned(_OVAL * radii, angle)
     _polygon(ImageDraw.Draw(image), outline * 1.06 + centre, (60, 45, 35))
     oval = Image.new("L", image.size, 0)
     _polygon(ImageDraw.Draw(oval), outline + centre, 255)
@@ -182,11 +187,13 @@ def _stamp(
     turn: float,
     ink: Colour,
 ) -> None:
+    corner = np.floor(place - radius).astype(int) - 1
+    side = int(2 * radius) + 4
     if image is not None:
-        stencil = Image.new("L", image.size, 0)
+        stencil = Image.new("L", (side, side), 0)
         draw = ImageDraw.Draw(stencil)
         for points, is_ink in MARKS[shape]:
-            _polygon(draw, _turned(points, turn) * radius + place, 255 if is_ink else 0)
-        image.paste(ink, (0, 0), stencil)
+            _polygon(draw, _turned(points, turn) * radius + place - corner, 255 if is_ink else 0)
+        image.paste(ink, (int(corner[0]), int(corner[1])), stencil)
     if mask is not None:
-        _polygon(ImageDraw.Draw(mask), _regular(40) * radius + place, 255)
+        _polygon(ImageDraw.Draw(mask), _CIRCLE * radius + place, 255)
