@@ -84,11 +84,11 @@ def build_plan(trt: Any, model: ModelFile, profile: Profile) -> bytes:
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model.data):
         errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
-        hint = " (int8 for TensorRT is made with to_onnx.py --precision int8 --target tensorrt)"
-        raise ExportError(
-            f"TensorRT's parser refuses the graph{hint if model.contract.precision == 'int8' else ''}"
-            f": {'; '.join(' '.join(error.split()) for error in errors)}"
-        )
+        messages = "; ".join(" ".join(error.split()) for error in errors)
+        hint = ""
+        if model.contract.precision == "int8":
+            hint = " (int8 for TensorRT: to_onnx.py --precision int8 --target tensorrt)"
+        raise ExportError(f"TensorRT's parser refuses the graph{hint}: {messages}")
     settings = builder.create_builder_config()
     shapes = builder.create_optimization_profile()
     size = model.contract.pixels.size
