@@ -31,7 +31,7 @@ format: $(READY) ## rewrite Python and C++ in house style
 lint: $(READY) ## format, lint and types, as CI runs them
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*.cpp' 'csrc/*.hpp')
-	@$(BIN)/mypy
+	@$(BIN)/mypy && $(BIN)/mypy --strict tests/typing_surface.py
 
 test: $(READY) ## the fast suite (within 15 minutes on 2 cores)
 	@$(RUN) -m pytest -q

@@ -25,6 +25,7 @@ from dsah_infer.index import HammingIndex
 __all__ = ["Gallery", "Hit", "ModelReference"]
 
 SECTION_VERSION = 1
+_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -206,9 +207,12 @@ class Gallery:
                 leader[id_] = id_ = leader[leader[id_]]
             return id_
 
-        for pair in self.index.pairs_within(radius):
-            low, high = sorted((find(int(pair[0])), find(int(pair[1]))))
-            leader[high] = low
+        for codes, ids in self.index.chunks(_CHUNK):
+            limits, _, near = self.index.range_search(codes, radius)
+            for id_, others in zip(ids.tolist(), np.split(near, limits[1:-1]), strict=True):
+                for other in others[others > id_].tolist():
+                    low, high = sorted((find(id_), find(other)))
+                    leader[high] = low
         groups: dict[int, list[str]] = {}
         for id_ in sorted(self.items):
             groups.setdefault(find(id_), []).append(self.items[id_])
