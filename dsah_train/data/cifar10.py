@@ -116,7 +116,13 @@ class _ArraysOnly(pickle.Unpickler):
             return np.empty(0).__reduce__()[0]
         if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
             return getattr(np, name)
+        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in old protocols
+            return _latin1
         raise pickle.UnpicklingError(f"{module}.{name} has no place in a CIFAR batch")
+
+
+def _latin1(text: str, _: object) -> bytes:
+    return text.encode("latin1")
 
 
 def _unpickle(tails: Tails, name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

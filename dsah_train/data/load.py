@@ -17,9 +17,11 @@ from dsah_train.data.official import Tails
 from dsah_train.data.openset import hold_out
 from dsah_train.data.protocols import OFFICIAL_SETS, find_set, split_open_set
 from dsah_train.data.records import Dataset
-from dsah_train.data.sources import open_source
+from dsah_train.data.sources import Source, open_source
 
 __all__ = ["load_dataset"]
+
+Key = Callable[[str], Hashable]
 
 FOLDER_PROTOCOLS = ("folders", "class-folders")
 
@@ -44,7 +46,7 @@ def load_dataset(
         UsageError: An unknown protocol.
     """
     held, base = split_open_set(protocol)
-    key: Callable[[str], Hashable] | None = None
+    key: Key | None = None
     if str(path).startswith("embedded:"):
         dataset = parse_spec(str(path), seed=split_seed).dataset()
     elif Path(path).suffix.lower() in MANIFEST_SUFFIXES:
@@ -59,9 +61,7 @@ def load_dataset(
     return dataset
 
 
-def _open(
-    path: Path, split_seed: int, base: str | None
-) -> tuple[Dataset, Callable[[str], Hashable]]:
+def _open(path: Path, split_seed: int, base: str | None) -> tuple[Dataset, Key | None]:
     """A folder or archive: the official set that was asked for or is recognised, else classes."""
     if base and base not in FOLDER_PROTOCOLS:
         known = find_set(base)
@@ -71,14 +71,19 @@ def _open(
         source = known.open(path)
         if not known.detect(Tails(source)):
             raise known.missing(path, f"the files of {known.name} are not there")
-        return known.load(source, protocol, split_seed), source.key
+        return _keyed(source, known.load(source, protocol, split_seed))
     plain = open_source(path)
     for known in () if base else OFFICIAL_SETS.values():
         packed = path.is_dir() and not set(known.archives).isdisjoint(plain.files)
         source = known.open(path) if packed else plain
         if known.detect(Tails(source)):
-            return known.load(source, known.protocol(""), split_seed), source.key
-    return class_folders(plain, split_seed=split_seed), plain.key
+            return _keyed(source, known.load(source, known.protocol(""), split_seed))
+    return _keyed(plain, class_folders(plain, split_seed=split_seed))
+
+
+def _keyed(source: Source, dataset: Dataset) -> tuple[Dataset, Key | None]:
+    """The source's cheap keys, where pictures are files of it and not rows of one."""
+    return dataset, source.key if dataset.query.names[0] in source.files else None
 
 
 def _check_protocol(dataset: Dataset, base: str | None) -> None:
@@ -90,7 +95,7 @@ def _check_protocol(dataset: Dataset, base: str | None) -> None:
         )
 
 
-def _with_duplicates(dataset: Dataset, key: Callable[[str], Hashable] | None) -> Dataset:
+def _with_duplicates(dataset: Dataset, key: Key | None) -> Dataset:
     duplicates = find_duplicates(dataset, key)
     if duplicates:
         warnings.warn(
