@@ -22,21 +22,27 @@ def normalise(pictures: Tensor) -> Tensor:
     return (pictures.float().permute(0, 3, 1, 2) / 255 - mean) / std
 
 
-def random_views(pictures: Tensor, config: Config, rng: torch.Generator) -> Tensor:
+def random_views(
+    pictures: Tensor, config: Config, rng: torch.Generator, share: slice = slice(None)
+) -> Tensor:
     """One random crop, flip and colour change of each picture, normalised.
 
     Args:
         pictures: uint8 (N, R, R, 3).
         config: ``train_size``, ``min_area`` and ``colour_jitter`` are read.
         rng: Generator on the CPU; the only source of chance.
+        share: The pictures whose views are made. Chance is drawn for all of them, so that each
+            view is the same however many processes share the batch.
 
     Returns:
-        Float32 (N, 3, T, T) with T = ``train_size``, on the pictures' device.
+        Float32 (len(share), 3, T, T) with T = ``train_size``, on the pictures' device.
     """
-    n, device = len(pictures), pictures.device
+    drawn, device = len(pictures), pictures.device
+    pictures = pictures[share]
+    n = len(pictures)
 
     def uniform(low: float, high: float) -> Tensor:
-        return (torch.rand(n, generator=rng) * (high - low) + low).to(device)
+        return (torch.rand(drawn, generator=rng)[share] * (high - low) + low).to(device)
 
     # Crop as an affine map of the output square into the picture: side, aspect, centre, flip.
     side = uniform(config.min_area, 1.0).sqrt()

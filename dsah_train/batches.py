@@ -11,12 +11,19 @@ from torch import Tensor
 
 from dsah_train.augment import random_views
 from dsah_train.config import Config
+from dsah_train.distributed import share
 
-__all__ = ["Batch", "TrainingSet", "balanced_order"]
+__all__ = ["Batch", "FeatureSet", "TrainingSet", "balanced_order"]
 
 
 class Batch(NamedTuple):
-    """Augmented images float32 (B, 3, T, T), multi-hot targets (B, C), rows of the set (B,)."""
+    """One batch; of several processes each has its share of the images and all of the rest.
+
+    Attributes:
+        images: Augmented images float32 (b, 3, T, T), or features (b, F); b is B in one process.
+        targets: Multi-hot targets (B, C).
+        rows: Rows of the set (B,).
+    """
 
     images: Tensor
     targets: Tensor
@@ -50,11 +57,16 @@ class TrainingSet:
         pictures: uint8 (n, R, R, 3), R at least ``train_size``.
         targets: Multi-hot (n, C).
         config: Batch size, sampler, augmentation and seed.
+        seen: The pictures as the exported model sees them, uint8 (n, S, S, 3); None where that is
+            what ``pictures`` are.
+        guide: A teacher's code bits (n, bits), for a student.
     """
 
     pictures: Tensor
     targets: Tensor
     config: Config
+    seen: Tensor | None = None
+    guide: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -75,5 +87,17 @@ class TrainingSet:
         for rows in order.split(self.config.batch_size):
             if len(rows) < 2:  # a single picture has no pair
                 continue
-            images = random_views(self.pictures[rows], self.config, rng)
-            yield Batch(images, self.targets[rows], rows)
+            yield Batch(self.images(rows, rng), self.targets[rows], rows)
+
+    def images(self, rows: Tensor, rng: torch.Generator) -> Tensor:
+        """This process's share of random views of the pictures at ``rows``."""
+        return random_views(self.pictures[rows], self.config, rng, share(len(rows)))
+
+
+@dataclass(frozen=True)
+class FeatureSet(TrainingSet):
+    """Frozen features in place of pictures: ``pictures`` is float32 (n, F), given as it is."""
+
+    def images(self, rows: Tensor, rng: torch.Generator) -> Tensor:
+        """This process's share of the features at ``rows``."""
+        return self.pictures[rows[share(len(rows))]]

@@ -50,7 +50,22 @@ class Config:
     # networks
     backbone: str = setting("squeezenet1_1", "torchvision backbone (vgg16: the paper's networks)")
     fc_dim: int = setting(4096, "width of VGG-16's fc6 and fc7; 4096 is the paper's")
-    attention: bool = setting(True, "dsah, dagh: mask the picture by saliency before hashing")
+    attention: bool = setting(
+        True, "dsah, dagh: mask the picture by saliency before hashing; doh: its local branch"
+    )
+    spatial_attention: str = setting(
+        "cam", "doh: class activation maps, or a small convolution", "cam", "conv"
+    )
+    multi_label: bool = setting(False, "doh: several labels per picture; fit reads it off the data")
+    train_trunk: bool = setting(
+        True, "no: heads on frozen features, computed once; without attention and augmentation"
+    )
+    nested: str = setting(
+        "", "code lengths whose prefixes are trained too, such as 12,24,48; the last is bits"
+    )
+    teacher: str = setting(
+        "", "dagh: a checkpoint whose codes are learnt instead of those of an own first stream"
+    )
     attention_start: str = setting(
         "energy",
         "first attention map of the light networks: mean feature response, or random (D8)",
@@ -86,6 +101,13 @@ class Config:
         1.0, "weight of the class-centre term; pair losses alone collapse at 12 bits"
     )
     centre_scale: float = setting(8.0, "inverse temperature of the class-centre softmax")
+
+    sim_loss: str = setting(
+        "difference", "doh: pair loss, or that of its ancestor LSRH", "difference", "lsrh"
+    )
+    asym: bool = setting(False, "doh: compare soft symbols with the winners of the other picture")
+    beta: float = setting(1.0, "doh: slope of the softmax over the values of a symbol")
+    eta: float = setting(1.0, "doh: weight of the class layers' loss")
 
     # optimisation
     alternate: str = setting(
@@ -142,6 +164,42 @@ class Config:
                 f"bits = {self.bits} is not a multiple of {per_symbol}, the bits of one of "
                 f"{self.arity} values (arity)"
             )
+        if self.teacher and self.method != "dagh":
+            raise ConfigError(f"teacher is a setting of method dagh, not of {self.method}")
+        if self.method == "dagh" and not self.teacher and self.epochs < 2:
+            raise ConfigError("epochs = 1, allowed: 2 or more, since dagh trains two streams")
+        _ = self.lengths  # raises where ``nested`` makes no sense
+
+    @property
+    def attends(self) -> bool:
+        """Whether the network that is trained has attention; frozen features leave none."""
+        return self.attention and self.train_trunk and self.method in ("dsah", "dagh", "doh")
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Code lengths that the losses see, ascending; ``bits`` alone unless codes are nested.
+
+        Raises:
+            ConfigError: ``nested`` is no ascending list of lengths that ends with ``bits``.
+        """
+        if not self.nested:
+            return (self.bits,)
+        step = self.arity.bit_length() - 1 if self.method == "doh" else 1
+        try:
+            lengths = tuple(int(part) for part in self.nested.split(","))
+        except ValueError:
+            lengths = ()
+        ascending = all(a < b for a, b in zip((0, *lengths), lengths, strict=False))
+        whole = all(n % step == 0 for n in lengths)
+        if not lengths or not ascending or not whole or lengths[-1] != self.bits:
+            raise ConfigError(
+                f"nested = {self.nested!r}, allowed: ascending lengths that end with bits = "
+                f"{self.bits}, such as {self.bits // 4},{self.bits // 2},{self.bits}"
+                + (f"; multiples of {step} for arity {self.arity}" if step > 1 else "")
+            )
+        if self.method in ("itq", "lsh"):
+            raise ConfigError(f"nested codes are learnt; {self.method} learns none")
+        return lengths
 
     @classmethod
     def with_preset(cls, **changes: Any) -> Config:
@@ -238,5 +296,36 @@ _PAPER_DSAH: dict[str, Any] = {
     "trunk_lr": 0.1,
     "schedule": "step",
 }
-PAPER: dict[str, dict[str, Any]] = {"dsah": _PAPER_DSAH, "dagh": _PAPER_DSAH | {"alpha": 1.0}}
-BEST: dict[str, dict[str, Any]] = {}
+#: The rivals' papers train AlexNet or CNN-F end to end by SGD; one recipe for all of them.
+_PAPER_RIVAL: dict[str, Any] = {
+    "backbone": "alexnet",
+    "train_size": 224,
+    "crop": 0.875,
+    "min_area": 0.765,
+    "colour_jitter": 0.0,
+    "warm_start": 0,
+    "epochs": 60,
+    "sampler": "random",
+    "optimizer": "sgd",
+    "trunk_lr": 0.1,
+    "schedule": "step",
+}
+#: Weights that a method's own equations give; they hold under every preset.
+_OWN: dict[str, dict[str, Any]] = {
+    "dagh": {"alpha": 1.0},
+    "dsh": {"quantization": 0.01},
+    "dpsh": {"quantization": 0.1},
+    "dhn": {"quantization": 0.1},
+    "csq": {"quantization": 1e-4},
+    "orthohash": {"margin": 0.2},
+    # One pass over the features is all there is: no epochs to choose.
+    "itq": {"epochs": 1, "select": False},
+    "lsh": {"epochs": 1, "select": False},
+}
+PAPER: dict[str, dict[str, Any]] = {
+    method: _PAPER_RIVAL | _OWN.get(method, {}) for method in METHODS
+} | {
+    "dsah": _PAPER_DSAH,
+    "dagh": _PAPER_DSAH | _OWN["dagh"],
+}
+BEST: dict[str, dict[str, Any]] = dict(_OWN)

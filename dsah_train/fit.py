@@ -6,6 +6,7 @@ from), ``metrics.jsonl``, ``curves.png`` and TensorBoard scalars.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import time
@@ -26,11 +27,13 @@ from dsah_train.batches import TrainingSet
 from dsah_train.checkpoint import contract_of, save_checkpoint
 from dsah_train.config import Config
 from dsah_train.data import Dataset, Part, carve_validation, decode_part
+from dsah_train.distributed import agree, is_main, join
 from dsah_train.encode import encode
 from dsah_train.methods.method import Method
-from dsah_train.methods.registry import method_class
+from dsah_train.methods.registry import build_method
 from dsah_train.metrics import mean_average_precision
 from dsah_train.runlog import RunLog
+from dsah_train.teacher import Teacher
 
 __all__ = ["Pictures", "fit"]
 
@@ -45,23 +48,27 @@ SELECT_SHARE = 0.45
 class Pictures:
     """Decoded pictures of a part: for training (R, larger or equal) and as the model sees them (S).
 
-    The two are one array when no margin is cropped away.
+    The two are one array when no margin is cropped away. ``guide`` holds a teacher's code bits
+    (n, bits) where there is a teacher.
     """
 
     part: Part
     large: torch.Tensor
     seen: torch.Tensor
+    guide: torch.Tensor | None = None
 
     def subset(self, rows: np.ndarray) -> Pictures:
         """The pictures at these rows."""
         index = torch.as_tensor(rows)
         large = self.large[index]
         same = self.seen is self.large
-        return Pictures(self.part.subset(rows), large, large if same else self.seen[index])
+        guide = None if self.guide is None else self.guide[index]
+        return Pictures(self.part.subset(rows), large, large if same else self.seen[index], guide)
 
     def training_set(self, config: Config) -> TrainingSet:
         """As the loops want it."""
-        return TrainingSet(self.large, torch.from_numpy(self.part.targets), config)
+        targets = torch.from_numpy(self.part.targets)
+        return TrainingSet(self.large, targets, config, self.seen, self.guide)
 
 
 def decode(part: Part, config: Config, progress: bool) -> Pictures:
@@ -117,10 +124,17 @@ class Run:
             _log.info("resuming %s in phase %s after epoch %d", out, self.at.phase, self.at.epoch)
         self._saved = saved
         self._spent_before = self.at.spent
-        self.log = RunLog(out, keep=self.at.records)
-        with replacing(out / "config.json") as file:
-            file.write((config.to_json() + "\n").encode())
+        self.log = RunLog(out, keep=self.at.records) if is_main() else None
+        if is_main():
+            with replacing(out / "config.json") as file:
+                file.write((config.to_json() + "\n").encode())
         self.pictures = decode(dataset.train, config, progress)
+        self.space = ""
+        if config.teacher:
+            teacher = Teacher.load(config.teacher)
+            self.space = teacher.space
+            guide = teacher.bits_of(self.pictures.part, progress=progress)
+            self.pictures = dataclasses.replace(self.pictures, guide=guide)
 
     def train(self) -> Path:
         """Both phases; returns the checkpoint's path."""
@@ -149,15 +163,14 @@ class Run:
         self._phase(self.pictures, None)
         self.at.phase = "done"
         self._save_state(None)
-        self.log.close()
+        if self.log is not None:
+            self.log.close()
         return self.out / "ckpt.pt"
 
     def _phase(self, training: Pictures, held_out: Pictures | None) -> None:
         """Train from the start, or from the saved state, to the end of this phase."""
         config = self.config
-        method = method_class(config.method)(
-            config, len(self.dataset.class_names), self.weights, self.device
-        )
+        method = build_method(config, len(self.dataset.class_names), self.weights, self.device)
         if self._saved is not None and self._saved["method"] is not None:
             method.load_state_dict(self._saved["method"])
             torch.set_rng_state(self._saved["rng"])
@@ -170,7 +183,10 @@ class Run:
         # Every tenth of the epochs is a candidate: encoding the validation part is not free.
         every = max(1, config.epochs // 10)
         bar = tqdm(
-            total=self.at.epochs, initial=self.at.epoch, desc=name, disable=not self.progress
+            total=self.at.epochs,
+            initial=self.at.epoch,
+            desc=name,
+            disable=not (self.progress and is_main()),
         )
         while self.at.epoch < self.at.epochs:
             began = time.monotonic()
@@ -179,10 +195,10 @@ class Run:
             score = None
             last = self.at.epoch == self.at.epochs
             if held_out is not None and (last or self.at.epoch % every == 0):
-                score = self._validate(method, training, held_out)
+                score = agree(self._validate(method, training, held_out))
                 if score > self.at.best_map:
                     self.at.best_map, self.at.best_epoch = score, self.at.epoch
-            seconds = time.monotonic() - began
+            seconds = agree(time.monotonic() - began)
             self._record(losses, score, seconds)
             self._save(method)
             self._shorten(seconds)
@@ -212,7 +228,7 @@ class Run:
         """Under a time budget, end this phase at the last epoch that still fits."""
         if self.time_budget is None:
             return
-        self.at.spent = self._spent_before + time.monotonic() - self.started
+        self.at.spent = agree(self._spent_before + time.monotonic() - self.started)
         share = SELECT_SHARE if self.at.phase == "select" else 1.0
         fits = int((share * self.time_budget - self.at.spent) / seconds)
         if self.at.epoch + max(fits, 0) < self.at.epochs:
@@ -227,11 +243,14 @@ class Run:
             records.append(record)
         if score is not None:
             records[-1]["val_map"] = score
-        self.log.write(records)
-        self.at.records = self.log.count
+        if self.log is not None:
+            self.log.write(records)
+        self.at.records += len(records)
 
     def _save(self, method: Method) -> None:
         """Write the usable checkpoint, then the state to resume from."""
+        if not is_main():
+            return
         metrics = dict(self.at.metrics)
         if self.at.phase == "select":
             metrics["val_map"] = self.at.best_map
@@ -241,10 +260,13 @@ class Run:
             config=self.config,
             class_names=self.dataset.class_names,
             metrics=metrics,
+            space=self.space,
         )
         self._save_state(method.state_dict())
 
     def _save_state(self, method: dict[str, Any] | None) -> None:
+        if not is_main():
+            return
         self.at.spent = self._spent_before + time.monotonic() - self.started
         payload = {
             "format": _STATE,
@@ -302,12 +324,14 @@ def fit(
         ConfigError: The folder holds a run with other settings.
         DataError: Nothing to train on.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = join(device)
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(available_cores())
     torch.use_deterministic_algorithms(True, warn_only=True)
     out.mkdir(parents=True, exist_ok=True)
+    config = config.replace(multi_label=dataset.multi_label)
+    if config.teacher:
+        config = config.replace(bits=Teacher.load(config.teacher).bits)
     run = Run(
         config,
         dataset,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
@@ -11,40 +9,19 @@ from dsah_infer.contract import IMAGENET_MEAN, IMAGENET_STD
 from dsah_train.attention import LightAttention, PaperAttention, min_max
 from dsah_train.backbones import build_trunk
 from dsah_train.config import Config
+from dsah_train.hasher import Encoded, Hasher
 from dsah_train.hashing import LightHashing, PaperHashing
+from dsah_train.ordinal import build_ordinal
 
-__all__ = ["AttentiveHasher", "Encoded", "Hasher", "PlainHasher", "build_model"]
-
-
-class Encoded(NamedTuple):
-    """What a network says of a batch.
-
-    Attributes:
-        activations: Float32 (N, A), before the sign or the argmax.
-        saliency: Float32 (N, S, S) in [0, 1], or None for a method without attention.
-    """
-
-    activations: Tensor
-    saliency: Tensor | None
-
-
-class Hasher(nn.Module):
-    """A network from normalised images (N, 3, S, S) to `Encoded`; what export fuses.
-
-    Attributes:
-        symbol_arity: 2 for sign codes (bit = activation >= 0), K for ordinal codes (activations
-            viewed as (N, segments, K), symbol = index of the largest, lowest index wins).
-        activations: A, width of what `forward` returns.
-        has_saliency: Whether `forward` returns a saliency map.
-    """
-
-    symbol_arity: int = 2
-    activations: int
-    has_saliency: bool = False
-
-    def forward(self, images: Tensor) -> Encoded:
-        """Encode float32 images (N, 3, S, S)."""
-        raise TypeError(f"{type(self).__name__} does not say how it encodes")
+__all__ = [
+    "AttentiveHasher",
+    "Encoded",
+    "Hasher",
+    "PlainHasher",
+    "build_attentive",
+    "build_model",
+    "build_plain",
+]
 
 
 class PlainHasher(Hasher):
@@ -58,6 +35,14 @@ class PlainHasher(Hasher):
     def forward(self, images: Tensor) -> Encoded:
         """Encode float32 images (N, 3, S, S)."""
         return Encoded(self.hashing(images), None)
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """Images (N, 3, S, S) to the features (N, F) that the hash layer reads."""
+        return self.hashing.pooled(images)
+
+    def head(self, pooled: Tensor) -> Tensor:
+        """Features (N, F) of `pooled` to activations (N, A)."""
+        return self.hashing.head(pooled)
 
 
 class AttentiveHasher(Hasher):
@@ -109,7 +94,7 @@ class AttentiveHasher(Hasher):
 
 
 def build_model(config: Config, num_classes: int, state: dict[str, Tensor] | None = None) -> Hasher:
-    """Build the network that a config names.
+    """Build the network that a config names: the one that is exported.
 
     Args:
         config: Method, backbone and sizes.
@@ -119,20 +104,30 @@ def build_model(config: Config, num_classes: int, state: dict[str, Tensor] | Non
     Raises:
         ConfigError: Unknown backbone.
     """
-    paper = config.backbone == "vgg16"
+    if config.method == "doh":
+        return build_ordinal(config, num_classes, state)
+    # dagh exports its second stream, which is a plain network.
+    if config.method == "dsah" and config.attends:
+        return build_attentive(config, state)
+    return build_plain(config, state)
 
-    def hashing() -> LightHashing | PaperHashing:
-        if paper:
-            return PaperHashing(config.bits, state, config.fc_dim)
-        return LightHashing(build_trunk(config.backbone, state), config.bits, config.dropout)
 
-    if config.method in ("dsah", "dagh") and config.attention:
-        attention = (
-            PaperAttention(state, config.fc_dim)
-            if paper
-            else LightAttention(
-                build_trunk(config.backbone, state), energy=config.attention_start == "energy"
-            )
-        )
-        return AttentiveHasher(attention, hashing(), config)
-    return PlainHasher(hashing())
+def build_plain(config: Config, state: dict[str, Tensor] | None = None) -> PlainHasher:
+    """One hashing network on the plain image."""
+    return PlainHasher(_hashing(config, state))
+
+
+def build_attentive(config: Config, state: dict[str, Tensor] | None = None) -> AttentiveHasher:
+    """Attention and hashing networks of DSaH and of DAgH's first stream."""
+    if config.backbone == "vgg16":
+        attention: nn.Module = PaperAttention(state, config.fc_dim)
+    else:
+        trunk = build_trunk(config.backbone, state)
+        attention = LightAttention(trunk, energy=config.attention_start == "energy")
+    return AttentiveHasher(attention, _hashing(config, state), config)
+
+
+def _hashing(config: Config, state: dict[str, Tensor] | None) -> LightHashing | PaperHashing:
+    if config.backbone == "vgg16":
+        return PaperHashing(config.bits, state, config.fc_dim)
+    return LightHashing(build_trunk(config.backbone, state), config.bits, config.dropout)

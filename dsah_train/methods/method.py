@@ -10,11 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dsah_train.batches import TrainingSet
+from dsah_train.batches import FeatureSet, TrainingSet
 from dsah_train.config import Config
+from dsah_train.distributed import gather, sum_gradients
+from dsah_train.features import pooled_features
 from dsah_train.models import Hasher, build_model
 
 __all__ = ["Losses", "Meter", "Method", "freeze", "learning_rate", "uses_bf16"]
+
+#: Epoch numbers of the views that `Method.head_inputs` draws; far from those of any training.
+WARM_START_EPOCH = 1_000_000
 
 #: Mean of each value, by step: ``{"hashing": {"loss": ..., "semantic": ...}, ...}``.
 Losses = dict[str, dict[str, float]]
@@ -77,6 +82,8 @@ class Method:
         optimizers: By name; each network that takes turns has its own.
     """
 
+    _features: tuple[TrainingSet, FeatureSet] | None = None
+
     def __init__(
         self,
         config: Config,
@@ -88,10 +95,14 @@ class Method:
         self.num_classes = num_classes
         self.device = torch.device(device)
         torch.manual_seed(config.seed)
-        model = build_model(config, num_classes, state)
+        model = self.build(config, num_classes, state)
         # channels_last: 1.4 to 2 times faster convolutions on CPUs, faster in bf16 everywhere.
         self.model: Hasher = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
+
+    def build(self, config: Config, num_classes: int, state: dict[str, Tensor] | None) -> Hasher:
+        """The network that is trained; what `build_model` names, unless it is not exported."""
+        return build_model(config, num_classes, state)
 
     def prepare(self, data: TrainingSet) -> None:
         """What happens once before the first epoch; nothing, unless a method says otherwise."""
@@ -100,15 +111,46 @@ class Method:
         """Train one epoch of ``epochs``; returns the means of each step's loss and terms."""
         raise TypeError(f"{type(self).__name__} does not say how it trains")
 
+    def inputs(self, data: TrainingSet) -> TrainingSet:
+        """The pictures, or their features where the trunk is frozen (computed once)."""
+        if self.config.train_trunk or isinstance(data, FeatureSet):
+            return data
+        if self._features is None or self._features[0] is not data:
+            pictures = data.pictures if data.seen is None else data.seen
+            features = pooled_features(self.model, pictures)
+            frozen = FeatureSet(features, data.targets, self.config, guide=data.guide)
+            self._features = (data, frozen)
+        return self._features[1]
+
+    def head_inputs(self, data: TrainingSet, network: Hasher) -> tuple[Tensor, Tensor]:
+        """What the layers behind the trunk are fitted to before the first epoch.
+
+        Returns:
+            Features (m, F) of ``config.warm_start`` random views, or the frozen features, and
+            their rows of the data (m,).
+        """
+        data = self.inputs(data)
+        if isinstance(data, FeatureSet):
+            return data.pictures, torch.arange(len(data))
+        features, rows = [], []
+        network.eval()
+        with torch.no_grad(), self.autocast():
+            for view in range(self.config.warm_start):
+                # Views far from those of any epoch: the same pictures, other crops.
+                for batch in data.batches(WARM_START_EPOCH + view):
+                    features.append(gather(network.pooled(batch.images).float(), len(batch.rows)))
+                    rows.append(batch.rows)
+        return torch.cat(features), torch.cat(rows)
+
     def optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
         """The configured optimiser over a module: trunk layers at a fraction of the rate."""
-        new = [
-            p
-            for name, p in module.named_parameters()
-            if name.split(".")[0] not in ("trunk", "features", "classifier") and p.requires_grad
-        ]
-        known = {id(p) for p in new}
-        old = [p for p in module.parameters() if id(p) not in known and p.requires_grad]
+        new, old = [], []
+        for name, p in module.named_parameters():
+            pretrained = bool({"trunk", "features", "classifier"} & set(name.split(".")[:2]))
+            if pretrained and not self.config.train_trunk:
+                p.requires_grad_(False)
+            if p.requires_grad:
+                (old if pretrained else new).append(p)
         groups: list[dict[str, Any]] = [
             {"params": old, "base": self.config.lr * self.config.trunk_lr},
             {"params": new, "base": self.config.lr},
@@ -139,6 +181,7 @@ class Method:
         loss.backward()
         for optimizer in chosen:
             params = [p for group in optimizer.param_groups for p in group["params"]]
+            sum_gradients(params)
             torch.nn.utils.clip_grad_norm_(params, self.config.clip)
             optimizer.step()
 

@@ -1,0 +1,121 @@
+"""Several processes as one: ``torchrun -m dsah_train fit ...`` on one machine or many.
+
+Hugging Face Accelerate joins the group and picks device and backend; it is chosen over Lightning
+Fabric since it does that much without owning the loop. Gradients are summed here and not averaged
+by DistributedDataParallel: pair losses need all pictures of the batch, so every process computes
+the loss of the whole gathered batch, and the gradients through its own pictures add up to that of
+one process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from dsah_infer.errors import MissingDependencyError
+
+__all__ = ["agree", "device", "gather", "is_main", "join", "share", "sum_gradients"]
+
+
+def join(wanted: str) -> str:
+    """Join the processes that torchrun started, if it did.
+
+    Args:
+        wanted: ``cpu``, ``cuda`` or ``auto``.
+
+    Returns:
+        The device of this process, such as ``cpu`` or ``cuda:1``.
+
+    Raises:
+        MissingDependencyError: Several processes, but accelerate is not installed.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return device(wanted)
+    try:
+        from accelerate import PartialState
+    except ImportError:
+        raise MissingDependencyError(
+            "several processes need accelerate: pip install 'dsah[train]'"
+        ) from None
+    return str(PartialState(cpu=device(wanted) == "cpu").device)
+
+
+def device(wanted: str) -> str:
+    """``auto`` is the first CUDA device where there is one."""
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _world() -> tuple[int, int]:
+    """(rank, number) of this process."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def is_main() -> bool:
+    """Whether this process writes files and shows progress."""
+    return _world()[0] == 0
+
+
+def share(count: int) -> slice:
+    """The rows of a batch of ``count`` that this process computes; shares differ by at most one."""
+    rank, world = _world()
+    return slice(count * rank // world, count * (rank + 1) // world)
+
+
+class _Gather(torch.autograd.Function):
+    """Own rows into the whole batch; backward takes the own rows of the whole gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, count: int) -> Tensor:
+        whole = own.new_zeros((count, *own.shape[1:]))
+        whole[share(count)] = own
+        dist.all_reduce(
+            whole
+        )  # zeros elsewhere: the sum is the concatenation, of uneven shares too
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0][share(len(grads[0]))].contiguous(), None
+
+
+def gather(own: Tensor, count: int) -> Tensor:
+    """Rows of all processes as one batch, differentiable in this process's rows.
+
+    Args:
+        own: This process's `share` of the rows.
+        count: Rows of the whole batch.
+    """
+    if _world()[1] == 1:
+        return own
+    return cast(Tensor, _Gather.apply(own, count))
+
+
+def sum_gradients(parameters: Iterable[Tensor]) -> None:
+    """Add up the gradients of all processes, in one message."""
+    if _world()[1] == 1:
+        return
+    grads = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.reshape(-1) for g in grads])
+    dist.all_reduce(flat)
+    start = 0
+    for g in grads:
+        g.copy_(flat[start : start + g.numel()].view_as(g))
+        start += g.numel()
+
+
+def agree(value: float) -> float:
+    """The main process's value, in every process: decisions must not differ by a rounding."""
+    if _world()[1] == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
