@@ -25,7 +25,6 @@ from dsah_infer.index import HammingIndex
 __all__ = ["Gallery", "Hit", "ModelReference"]
 
 SECTION_VERSION = 1
-_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -181,14 +180,22 @@ class Gallery:
         return len(set(ids))
 
     def search(
-        self, codes: npt.NDArray[np.uint8], k: int, contract: CodeContract
+        self, codes: npt.NDArray[np.uint8], k: int, contract: CodeContract, *, mix: bool = False
     ) -> list[list[Hit]]:
         """The ``k`` nearest pictures of each code, in order (distance, id).
 
+        Args:
+            codes: Queries uint8 (m, bytes).
+            k: Hits per query, at least 1.
+            contract: Of the encoder that made them.
+            mix: Accept another artefact of the same space (a student, another precision).
+
         Raises:
-            SpaceMismatchError: The codes' ``contract`` is of another space.
+            SpaceMismatchError: Codes of another space, or of another artefact without ``mix``.
         """
-        distances, ids = self.index.search(codes, k, contract=contract)
+        distances, ids = self.index.search(
+            codes, k, contract=contract, other_fingerprint="accept" if mix else "refuse"
+        )
         return [
             [
                 Hit(distance, id_, self.items[id_])
@@ -207,12 +214,10 @@ class Gallery:
                 leader[id_] = id_ = leader[leader[id_]]
             return id_
 
-        for codes, ids in self.index.chunks(_CHUNK):
-            limits, _, near = self.index.range_search(codes, radius)
-            for id_, others in zip(ids.tolist(), np.split(near, limits[1:-1]), strict=True):
-                for other in others[others > id_].tolist():
-                    low, high = sorted((find(id_), find(other)))
-                    leader[high] = low
+        for ones, others, _ in self.index.pairs_within(radius):
+            for one, other in zip(ones.tolist(), others.tolist(), strict=True):
+                low, high = sorted((find(one), find(other)))
+                leader[high] = low
         groups: dict[int, list[str]] = {}
         for id_ in sorted(self.items):
             groups.setdefault(find(id_), []).append(self.items[id_])

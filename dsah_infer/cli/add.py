@@ -20,11 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("gallery", metavar="GALLERY", help="file written by 'dsah index'")
     options.add_pictures(parser)
     options.add_model(parser, required=False)
-    parser.add_argument(
-        "--mix",
-        action="store_true",
-        help="accept a model that is another artefact of the same code space (other precision)",
-    )
+    options.add_mix(parser)
     options.add_on_error(parser, "skip")
 
 

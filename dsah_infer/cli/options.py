@@ -16,6 +16,7 @@ from dsah_infer.errors import DataError, ModelFileError, PictureError, UsageErro
 from dsah_infer.gallery import Gallery
 
 __all__ = [
+    "add_mix",
     "add_model",
     "add_on_error",
     "add_pictures",
@@ -68,6 +69,15 @@ def add_on_error(parser: argparse.ArgumentParser, default: str) -> None:
         choices=("raise", "skip"),
         default=default,
         help=f"unreadable pictures end the command, or are named and left out (default: {default})",
+    )
+
+
+def add_mix(parser: argparse.ArgumentParser) -> None:
+    """--mix."""
+    parser.add_argument(
+        "--mix",
+        action="store_true",
+        help="accept a model that is another artefact of the same code space (other precision)",
     )
 
 

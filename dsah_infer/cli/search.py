@@ -27,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", metavar="FILE", help="write a page with pictures and saliency")
     parser.add_argument("--json", action="store_true", help="print JSON, one line per query")
     options.add_model(parser, required=False)
+    options.add_mix(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     paths = options.picture_paths(args.queries)
     gallery = Gallery.load(args.gallery)
     with options.gallery_encoder(args, gallery) as encoder:
-        results = gallery.search(encoder.encode(paths), args.k, encoder.contract)
+        results = gallery.search(encoder.encode(paths), args.k, encoder.contract, mix=args.mix)
         if page is not None:
             write_result_page(page, gallery, encoder, list(zip(paths, results, strict=True)))
     for path, hits in zip(paths, results, strict=True):

@@ -140,6 +140,16 @@ def test_another_artefact_of_the_space_enters_only_when_told_to(
     assert Encoder(half).fingerprint in Gallery.load(gallery).index.fingerprints
 
 
+def test_another_artefact_searches_only_when_told_to(
+    gallery: Path, folder: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    half = write_tiny_model(tmp_path / "half.onnx", precision="fp16")
+    search = ["search", str(gallery), str(folder / "00.png"), "-m", str(half)]
+    assert main(search) == 1
+    assert "artefact" in capsys.readouterr().err
+    assert main([*search, "--mix"]) == 0
+
+
 def test_dedup_groups_equal_pictures(gallery: Path, folder: Path, capsys: Captured) -> None:
     copy = folder / "copy of 09.png"
     copy.write_bytes((folder / "09.png").read_bytes())
