@@ -102,11 +102,12 @@ class DSaH(Method):
         meter = Meter()
         # One epoch is one pass of each step, whoever goes first (Algorithm 1, lines 4 and 5).
         steps = -(-len(data) // self.config.batch_size)
-        passes: list[Step] = {
+        orders: dict[str, list[Step]] = {
             "epoch": [self.attention_step, self.hashing_step],
             "batch": [self.both_steps],
             "joint": [self.joint_step],
-        }[self.config.alternate]
+        }
+        passes = orders[self.config.alternate]
         if epoch < self.config.warmup_epochs:
             passes = [self.hashing_step]
         for turn, step in enumerate(passes):

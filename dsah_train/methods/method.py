@@ -144,7 +144,8 @@ class Method:
 
     def optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
         """The configured optimiser over a module: trunk layers at a fraction of the rate."""
-        new, old = [], []
+        new: list[Tensor] = []
+        old: list[Tensor] = []
         for name, p in module.named_parameters():
             pretrained = bool({"trunk", "features", "classifier"} & set(name.split(".")[:2]))
             if pretrained and not self.config.train_trunk:
