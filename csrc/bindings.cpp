@@ -69,20 +69,19 @@ py::tuple to_csr(const std::vector<std::vector<Ranked>>& results) {
 }
 
 std::vector<std::vector<Ranked>> run(Index& index, const Codes& queries, Request request,
-                                     const std::optional<Ids>& allow) {
+                                     const std::optional<Ids>& allow,
+                                     std::shared_ptr<const Snapshot> snapshot = nullptr) {
     request.queries = code_data(queries, index.layout());
     request.count = static_cast<std::size_t>(queries.shape(0));
     const std::int64_t* allowed = allow ? allow->data() : nullptr;
     const std::size_t allowed_count = allow ? static_cast<std::size_t>(allow->size()) : 0;
     Stop stop = python_stop();
     const py::gil_scoped_release free;
-    const auto snapshot = index.snapshot();
-    Bitmap bitmap;
-    if (allowed || allow) {
-        bitmap.assign(snapshot->span / 64 + 1, 0);
-        for (const std::size_t row : index.rows_of(*snapshot, allowed, allowed_count))
-            if (row != IdMap::kAbsent) bitmap[row / 64] |= std::uint64_t{1} << row % 64;
-        request.allow = &bitmap;
+    if (!snapshot) snapshot = index.snapshot();
+    AllowedRows rows;
+    if (allow) {
+        rows = index.allowed(*snapshot, allowed, allowed_count);
+        request.allow = &rows;
     }
     return index.search(*snapshot, request, stop);
 }
@@ -151,6 +150,38 @@ py::tuple rows_from(const Index& index, const Snapshot& snapshot, std::size_t fi
     return py::make_tuple(code_array, id_array, next);
 }
 
+py::dict stats(const Index& index) {
+    const auto snapshot = index.snapshot();
+    std::size_t codes = 0, ids = 0;
+    bool mapped = false;
+    for (const Piece& piece : snapshot->pieces) {
+        codes += index.layout().size_bytes(piece.rows);
+        ids += piece.segment->ids ? 8 * piece.rows : 0;
+        mapped = mapped || piece.segment->codes->mapped();
+    }
+    const Sublinear* structures = snapshot->sublinear.get();
+    py::dict out;
+    out["codes"] = snapshot->live;
+    out["removed"] = snapshot->rows() - snapshot->live;
+    out["pieces"] = snapshot->pieces.size();
+    out["mapped"] = mapped;
+    out["code_bytes"] = codes;
+    out["bytes_per_code"] = index.layout().stride;
+    out["id_bytes"] = ids;
+    out["id_map_bytes"] = index.id_map_bytes();
+    out["removed_bytes"] = snapshot->alive ? 8 * snapshot->alive->size() : 0;
+    out["sublinear_bytes"] = structures ? structures->bytes() : 0;
+    out["sublinear_seconds"] = structures ? structures->build_seconds() : 0.0;
+    out["sublinear_covers"] = structures ? structures->covered() : 0;
+    out["distinct_codes"] = structures && structures->groups()
+                                ? py::object(py::int_(structures->groups()->count()))
+                                : py::object(py::none());
+    out["tables"] = structures && structures->tables() ? structures->tables()->chunks() : 0;
+    out["isa"] = index.kernel().name;
+    out["threads"] = index.threads();
+    return out;
+}
+
 py::dict explain(const Index& index) {
     const Plan plan = index.last_plan();
     py::dict out;
@@ -200,7 +231,8 @@ PYBIND11_MODULE(_core, m) {
         },
         "Instruction sets that this machine can run, fastest first.");
     py::class_<Snapshot, std::shared_ptr<Snapshot>>(m, "Snapshot", "A frozen view of the rows.")
-        .def_readonly("version", &Snapshot::version, "Counts the changes made before it.");
+        .def_readonly("version", &Snapshot::version, "Counts the changes made before it.")
+        .def_readonly("ascending", &Snapshot::ascending, "Whether ids rise with the rows.");
     py::class_<Index>(m, "Index")
         .def(
             py::init([](std::uint32_t bits, std::uint32_t symbol_bits, unsigned threads,
@@ -211,15 +243,18 @@ PYBIND11_MODULE(_core, m) {
             py::arg("isa") = "", py::arg("sublinear") = true)
         .def_property_readonly("isa", [](const Index& i) { return i.kernel().name; })
         .def_property_readonly("threads", &Index::threads)
-        .def("__len__", [](const Index& i) { return i.snapshot()->live; })
+        .def_property_readonly("unchanged", &Index::unchanged)
+        .def("__len__", [](const Index& i) { return i.size(); })
         .def("add", &add, py::arg("codes"), py::arg("ids"), py::arg("on_duplicate"))
         .def("remove", &remove_ids, py::arg("ids"))
-        .def("build", [](Index& index) {
-            Stop stop = python_stop();
-            const py::gil_scoped_release free;
-            index.build(stop);
-        })
+        .def("build",
+             [](Index& index) {
+                 Stop stop = python_stop();
+                 const py::gil_scoped_release free;
+                 index.build(stop);
+             })
         .def("explain", &explain)
+        .def("stats", &stats)
         .def("compact", &Index::compact, py::call_guard<py::gil_scoped_release>())
         .def("reserve", &Index::reserve, py::arg("rows"))
         .def("get", &get, py::arg("ids"))
@@ -228,8 +263,8 @@ PYBIND11_MODULE(_core, m) {
         .def("rows_from", &rows_from, py::arg("snapshot"), py::arg("first"), py::arg("count"))
         .def(
             "search",
-            [](Index& index, const Codes& queries, std::size_t k,
-               const std::optional<Ids>& allow, const std::optional<Floats>& weights) {
+            [](Index& index, const Codes& queries, std::size_t k, const std::optional<Ids>& allow,
+               const std::optional<Floats>& weights) {
                 Request request;
                 request.k = k;
                 if (weights) request.weights = weights->data();
@@ -241,15 +276,31 @@ PYBIND11_MODULE(_core, m) {
             "range_search",
             [](Index& index, const Codes& queries, std::uint32_t radius,
                std::optional<std::size_t> limit, const std::optional<Ids>& allow,
-               const std::optional<Ids>& only_above) {
+               const std::optional<Ids>& only_above, std::shared_ptr<Snapshot> snapshot) {
                 Request request;
                 request.radius = radius;
                 if (limit) request.k = *limit;
                 if (only_above) request.only_above = only_above->data();
-                return to_csr(run(index, queries, request, allow));
+                return to_csr(run(index, queries, request, allow, std::move(snapshot)));
             },
             py::arg("queries"), py::arg("radius"), py::arg("limit") = std::nullopt,
-            py::arg("allow") = std::nullopt, py::arg("only_above") = std::nullopt)
+            py::arg("allow") = std::nullopt, py::arg("only_above") = std::nullopt,
+            py::arg("snapshot") = nullptr)
+        .def(
+            "count",
+            [](Index& index, const Codes& queries, std::uint32_t radius,
+               const std::optional<Ids>& allow) {
+                Request request;
+                request.radius = radius;
+                request.count_only = true;
+                const auto results = run(index, queries, request, allow);
+                Ids counts(static_cast<py::ssize_t>(results.size()));
+                for (std::size_t i = 0; i < results.size(); ++i)
+                    counts.mutable_at(static_cast<py::ssize_t>(i)) =
+                        results[i].empty() ? 0 : results[i][0].id;
+                return counts;
+            },
+            py::arg("queries"), py::arg("radius"), py::arg("allow") = std::nullopt)
         .def(
             "save",
             [](const Index& index, const std::string& path,
@@ -271,7 +322,7 @@ PYBIND11_MODULE(_core, m) {
             }
             auto index = std::make_unique<Index>(
                 Options{file.layout.bits, file.layout.symbol_bits, threads, isa, sublinear});
-            index->adopt(file.segment, file.rows, file.next_id, file.ascending);
+            index->adopt(file, eager);
             py::dict sections;
             for (const auto& [name, bytes] : file.sections)
                 sections[name.c_str()] = py::bytes(bytes);

@@ -71,7 +71,10 @@ DSAH_AVX512 std::size_t collect_words(const Layout& layout, const std::uint8_t* 
     const __m512i bound = _mm512_set1_epi64(limit);
     const __m512i q0 = _mm512_set1_epi64(static_cast<long long>(query[0]));
     const std::size_t block_bytes = OneWord ? kBlockRows * 8 : layout.block_bytes();
-    for (std::size_t row = begin; row < end; row += kBlockRows) {
+    // A short rest, as most buckets of a table are, is not worth a whole block.
+    const std::size_t whole =
+        OneWord && !eligible ? begin + (end - begin) / kBlockRows * kBlockRows : end;
+    for (std::size_t row = begin; row < whole; row += kBlockRows) {
         const std::uint8_t* lanes = codes + row / kBlockRows * block_bytes;
         __m512i d[8];
         for (int g = 0; g < 8; ++g)
@@ -103,6 +106,12 @@ DSAH_AVX512 std::size_t collect_words(const Layout& layout, const std::uint8_t* 
                                                     (wanted >> (8 * g) & 0xFF));
             if (mask) out = emit8(d[g], row + 8 * static_cast<std::size_t>(g), mask, out);
         }
+    }
+    for (std::size_t row = whole; row < end; row += 8) {
+        const __m512i d = count64<SymbolBits>(_mm512_loadu_si512(codes + row * 8), q0);
+        auto mask = _mm512_cmple_epu64_mask(d, bound);
+        if (end - row < 8) mask &= static_cast<__mmask8>((1u << (end - row)) - 1);
+        if (mask) out = emit8(d, row, mask, out);
     }
     return static_cast<std::size_t>(out - first);
 }

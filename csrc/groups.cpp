@@ -23,7 +23,9 @@ std::uint64_t key_of(const Snapshot& snapshot, const Piece& piece, std::size_t l
     return Hash64::of(lanes, 8 * snapshot.layout.lanes());
 }
 
-std::size_t part_of(std::uint64_t key) { return (key * 0x9E3779B97F4A7C15u) >> 54; }
+std::size_t part_of(std::uint64_t key) {
+    return (key * 0x9E3779B97F4A7C15u) >> 54;
+}
 
 /// Three-way order of two rows' codes, for codes that only share a hash.
 int compare_codes(const Snapshot& snapshot, std::uint32_t a, std::uint32_t b) {
@@ -75,9 +77,9 @@ Groups::Groups(const Snapshot& snapshot, unsigned threads, Stop& stop) {
     const Layout& layout = snapshot.layout;
     rows_.reserve(entries.size());
     for (std::size_t i = 0; i < entries.size(); ++i) {
-        const bool same = i && entries[i].key == entries[i - 1].key &&
-                          (layout.flat() ||
-                           compare_codes(snapshot, entries[i].row, entries[i - 1].row) == 0);
+        const bool same =
+            i && entries[i].key == entries[i - 1].key &&
+            (layout.flat() || compare_codes(snapshot, entries[i].row, entries[i - 1].row) == 0);
         if (!same) offsets_.push_back(static_cast<std::uint32_t>(i));
         rows_.push_back(entries[i].row);
     }

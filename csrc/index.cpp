@@ -40,8 +40,18 @@ Index::Index(const Options& options)
 }
 
 std::shared_ptr<const Snapshot> Index::snapshot() const {
+    if (!verified_) {
+        const std::lock_guard<std::mutex> once(verifying_);
+        if (!verified_) unverified_->verify();
+        verified_ = true;
+    }
     const std::lock_guard<std::mutex> lock(snapshot_lock_);
     return snapshot_;
+}
+
+std::size_t Index::size() const {
+    const std::lock_guard<std::mutex> lock(snapshot_lock_);
+    return snapshot_->live;
 }
 
 void Index::publish(std::shared_ptr<Snapshot> next) {
@@ -198,6 +208,7 @@ std::size_t Index::add(const std::uint8_t* packed, std::size_t count, const std:
     append(*next, packed, count, ids);
     const std::unique_lock<std::shared_mutex> map_writer(map_lock_);
     if (map_) map_->extend(*next, now->span);
+    ++changes_;
     publish(std::move(next));
     return count;
 }
@@ -210,6 +221,7 @@ std::size_t Index::remove(const std::int64_t* ids, std::size_t count) {
     if (rows.empty()) return 0;
     auto next = std::make_shared<Snapshot>(*now);
     const std::size_t removed = bury(*next, rows);
+    ++changes_;
     const std::unique_lock<std::shared_mutex> map_writer(map_lock_);
     publish(std::move(next));
     return removed;
@@ -258,20 +270,23 @@ void Index::compact() {
     publish(std::move(next));
 }
 
-void Index::adopt(std::shared_ptr<const Segment> segment, std::size_t rows, std::int64_t next_id,
-                  bool ascending) {
+void Index::adopt(const IndexFile& file, bool verified) {
     const std::lock_guard<std::mutex> writer(writing_);
     auto next = std::make_shared<Snapshot>(*snapshot());
     if (next->span) throw Error(Fault::usage, "adopt() needs an empty index");
-    next->next_id = next_id;
-    if (rows) {
+    next->next_id = file.next_id;
+    next->ascending = file.ascending;
+    if (file.rows) {
         Piece piece;
-        piece.segment = std::move(segment);
-        piece.rows = rows;
-        piece.last_id = piece.id(rows - 1);
-        next->live = next->span = rows;
-        next->ascending = ascending;
+        piece.segment = file.segment;
+        piece.rows = file.rows;
+        piece.last_id = piece.id(piece.rows - 1);
+        next->live = next->span = piece.rows;
         next->pieces.push_back(std::move(piece));
+    }
+    if (!verified) {
+        unverified_ = std::make_unique<const IndexFile>(file);
+        verified_ = false;
     }
     publish(std::move(next));
 }
@@ -305,6 +320,18 @@ std::vector<std::size_t> Index::rows_of(const Snapshot& snapshot, const std::int
     const std::shared_lock<std::shared_mutex> lock(map_lock_);
     for (std::size_t i = 0; i < count; ++i) rows[i] = map_->find(snapshot, ids[i]);
     return rows;
+}
+
+AllowedRows Index::allowed(const Snapshot& snapshot, const std::int64_t* ids,
+                           std::size_t count) const {
+    AllowedRows allowed;
+    allowed.bitmap.assign(snapshot.span / 64 + 1, 0);
+    for (const std::size_t row : rows_of(snapshot, ids, count)) {
+        if (row == IdMap::kAbsent || test_bit(allowed.bitmap.data(), row)) continue;
+        allowed.bitmap[row / 64] |= std::uint64_t{1} << row % 64;
+        allowed.list.push_back(row);
+    }
+    return allowed;
 }
 
 std::size_t Index::id_map_bytes() const {

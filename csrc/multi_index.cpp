@@ -3,15 +3,18 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
 
 #include "pool.hpp"
 
 namespace dsah {
 namespace {
 
-constexpr int kMaxFlips = 5;           // beyond this a scan is always cheaper
-constexpr std::size_t kSlice = 1024;   // codes of a bucket checked with one limit
-constexpr std::size_t kAhead = 4;      // buckets that are fetched while one is checked
+constexpr int kMaxFlips = 5;  // beyond this a scan is always cheaper
+constexpr int kMinWidth = 8, kMaxWidth = 22;
+constexpr double kHopeless = 1e18;
+constexpr std::size_t kSlice = 1024;  // codes of a bucket checked with one limit
+constexpr std::size_t kAhead = 8;     // buckets that are fetched while one is checked
 
 double binomial(int n, int k) {
     double value = 1;
@@ -33,23 +36,66 @@ std::vector<std::uint32_t> masks(int width, int count) {
     return all;
 }
 
-int ones(std::uint64_t x) { return __builtin_popcountll(x); }
+int ones(std::uint64_t x) {
+    return __builtin_popcountll(x);
+}
+
+/// Whether x has at most `count` bits; a few steps, without asking for a population count.
+bool at_most(std::uint64_t x, int count) {
+    for (int i = 0; i < count && x; ++i) x &= x - 1;
+    return count >= 0 && x == 0;
+}
+
+/// Flips with which table `t` of `count` is probed before all within `radius` are found; or -1.
+int flips_needed(int radius, std::size_t t, std::size_t count) {
+    const int left = radius - static_cast<int>(t);
+    return left < 0 ? -1 : left / static_cast<int>(count);
+}
 
 }  // namespace
 
-std::vector<MultiIndex::Chunk> MultiIndex::cut(const Layout& layout, std::size_t rows) {
-    // Chunks of about log2(rows) bits would make buckets of one; wider buckets and a table that
-    // stays in cache are faster, because a bucket is scanned many codes at a time.
-    const int total = static_cast<int>(layout.bytes) * 8;
-    const int wanted = std::min(16, std::max(8, static_cast<int>(std::log2(rows + 1.0)) - 3));
-    const int count = std::max(1, (total + wanted - 1) / wanted);
-    std::vector<Chunk> chunks;
-    for (int j = 0, shift = 0; j < count; ++j) {
-        const int width = (total - shift) / (count - j);
-        chunks.push_back({shift, width});
-        shift += width;
+/// Cost of finding all within `radius` among `rows` uniform codes.
+Work MultiIndex::uniform_work(const std::vector<Chunk>& chunks, double rows, int radius) {
+    Work work;
+    for (std::size_t t = 0; t < chunks.size(); ++t) {
+        const int flips = flips_needed(radius, t, chunks.size());
+        if (flips > kMaxFlips) return {kHopeless, kHopeless};
+        double probes = 0;
+        for (int f = 0; f <= flips; ++f) probes += binomial(chunks[t].width, f);
+        work.probes += probes;
+        work.candidates += probes * std::ldexp(rows, -chunks[t].width);
     }
-    return chunks;
+    return work;
+}
+
+std::vector<MultiIndex::Chunk> MultiIndex::cut(const Layout& layout, std::size_t rows) {
+    const int total = static_cast<int>(layout.bytes) * 8;
+    const auto divide = [total](int count) {
+        std::vector<Chunk> chunks;
+        for (int j = 0, shift = 0; j < count; ++j) {
+            const int width = (total - shift) / (count - j);
+            chunks.push_back({shift, width});
+            shift += width;
+        }
+        return chunks;
+    };
+    // Long chunks mean many look-ups, short ones full buckets. Take the number of chunks that is
+    // cheapest where uniform codes would have their hundredth neighbour.
+    const double n = static_cast<double>(rows);
+    int radius = 0;
+    for (double within = n * std::ldexp(1.0, -total); within < 100 && radius < total;)
+        within += n * std::ldexp(binomial(total, ++radius), -total);
+    std::vector<Chunk> best;
+    double best_ns = std::numeric_limits<double>::infinity();
+    for (int count = (total + kMaxWidth - 1) / kMaxWidth; count <= total / kMinWidth; ++count) {
+        const std::vector<Chunk> chunks = divide(count);
+        const double ns = uniform_work(chunks, n, radius).ns();
+        if (best.empty() || ns < best_ns) {
+            best = chunks;
+            best_ns = ns;
+        }
+    }
+    return best;
 }
 
 void MultiIndex::fill(Table& table, const Snapshot& rows, std::size_t total, Stop& stop) const {
@@ -95,11 +141,11 @@ MultiIndex::MultiIndex(const Snapshot& rows, unsigned threads, Stop& stop)
                  });
 }
 
+/// Whether an earlier step met a code with this difference: a table before `table` with up to
+/// `flips` flips in its chunk, or any table with fewer.
 bool MultiIndex::found_earlier(std::uint64_t difference, std::size_t table, int flips) const {
-    for (std::size_t i = 0; i < tables_.size(); ++i) {
-        const int other = ones(tables_[i].chunk.of(difference));
-        if (other < flips || (other == flips && i < table)) return true;
-    }
+    for (std::size_t t = 0; t < tables_.size(); ++t)
+        if (at_most(tables_[t].chunk.of(difference), t < table ? flips : flips - 1)) return true;
     return false;
 }
 
@@ -129,6 +175,13 @@ void MultiIndex::check_bucket(const Snapshot& rows, std::size_t t, std::uint64_t
     }
 }
 
+/// Asks for the start of a bucket before it is needed; the hardware follows longer ones itself.
+void MultiIndex::Table::fetch(std::uint64_t value, std::size_t stride) const {
+    const std::size_t start = starts[value] * stride;
+    const std::size_t end = std::min(starts[value + 1] * stride, start + 8 * 64);
+    for (std::size_t at = start; at < end; at += 64) __builtin_prefetch(codes->data() + at);
+}
+
 bool MultiIndex::search(const Snapshot& rows, std::uint64_t query, std::int64_t above,
                         CollectFn collect, double budget_ns, TopK& found, Work& work,
                         Stop& stop) const {
@@ -149,12 +202,7 @@ bool MultiIndex::search(const Snapshot& rows, std::uint64_t query, std::int64_t 
             stop.check();
             const std::uint64_t own = table.chunk.of(query);
             for (std::size_t i = 0; i < masks.size(); ++i) {
-                if (i + kAhead < masks.size()) {
-                    const std::uint8_t* ahead =
-                        table.codes->data() +
-                        table.starts[own ^ masks[i + kAhead]] * std::size_t{layout_.stride};
-                    for (int line = 0; line < 8; ++line) __builtin_prefetch(ahead + 64 * line);
-                }
+                if (i + kAhead < masks.size()) table.fetch(own ^ masks[i + kAhead], layout_.stride);
                 check_bucket(rows, t, own ^ masks[i], flips, query, above, collect, found, work);
             }
             work.probes += step.probes;
@@ -166,28 +214,22 @@ bool MultiIndex::search(const Snapshot& rows, std::uint64_t query, std::int64_t 
 Work MultiIndex::foresee(const Layout& layout, std::size_t rows, std::uint64_t query,
                          std::uint32_t radius, const std::vector<std::uint64_t>& sample) {
     const std::vector<Chunk> chunks = cut(layout, rows);
-    const int m = static_cast<int>(chunks.size());
-    Work work;
-    for (int t = 0; t < m; ++t) {
-        // Table t is probed with up to `flips` flips before everything within radius is found.
-        const int flips = (static_cast<int>(radius) - t) < 0 ? -1 : (static_cast<int>(radius) - t) / m;
-        if (flips > kMaxFlips) {
-            work.probes = work.candidates = 1e18;
-            return work;
-        }
-        const Chunk& chunk = chunks[static_cast<std::size_t>(t)];
-        for (int f = 0; f <= flips; ++f) work.probes += binomial(chunk.width, f);
+    Work work = uniform_work(chunks, static_cast<double>(rows), static_cast<int>(radius));
+    if (sample.empty() || work.probes >= kHopeless) return work;
+    // Learned codes crowd into few buckets, those near a query among them: ask the sample.
+    work.candidates = 0;
+    for (std::size_t t = 0; t < chunks.size(); ++t) {
+        const int flips = flips_needed(static_cast<int>(radius), t, chunks.size());
         std::size_t near = 0;
-        for (const std::uint64_t code : sample) near += ones(chunk.of(code ^ query)) <= flips;
-        if (flips >= 0 && !sample.empty())
-            work.candidates +=
-                static_cast<double>(near) * static_cast<double>(rows) / static_cast<double>(sample.size());
+        for (const std::uint64_t code : sample) near += ones(chunks[t].of(code ^ query)) <= flips;
+        work.candidates += static_cast<double>(near) / static_cast<double>(sample.size()) *
+                           static_cast<double>(rows);
     }
     return work;
 }
 
 std::size_t MultiIndex::expected_bytes(const Layout& layout, std::size_t rows) {
-    return cut(layout, rows).size() * (rows * (layout.stride + 4) + (std::size_t{4} << 16));
+    return cut(layout, rows).size() * (rows * (layout.stride + 4) + (std::size_t{4} << 22));
 }
 
 std::size_t MultiIndex::bytes() const {

@@ -21,7 +21,7 @@ namespace dsah {
 struct Work {
     double probes = 0;
     double candidates = 0;
-    double ns() const { return 12 * probes + 0.35 * candidates; }  // measured by bench/rank.py
+    double ns() const { return 15 * probes + 0.4 * candidates; }  // measured by bench/rank.py
 };
 
 class MultiIndex {
@@ -54,11 +54,13 @@ class MultiIndex {
     };
     struct Table {
         Chunk chunk;
-        std::vector<std::uint32_t> starts;      ///< of each bucket, and the end of the last
-        std::shared_ptr<Memory> codes;          ///< lanes, in bucket order
-        std::vector<std::uint32_t> rows;        ///< row number of each
+        std::vector<std::uint32_t> starts;              ///< of each bucket, and the end of the last
+        std::shared_ptr<Memory> codes;                  ///< lanes, in bucket order
+        std::vector<std::uint32_t> rows;                ///< row number of each
         std::vector<std::vector<std::uint32_t>> flips;  ///< by number of flipped bits
+        void fetch(std::uint64_t value, std::size_t stride) const;
     };
+    static Work uniform_work(const std::vector<Chunk>& chunks, double rows, int radius);
     static std::vector<Chunk> cut(const Layout& layout, std::size_t rows);
     void fill(Table& table, const Snapshot& rows, std::size_t total, Stop& stop) const;
     void check_bucket(const Snapshot& rows, std::size_t table, std::uint64_t value, int flips,

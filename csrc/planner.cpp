@@ -7,16 +7,18 @@
 namespace dsah {
 namespace {
 
-constexpr std::size_t kFewRows = 32768;       // a scan of so few takes microseconds anyway
-constexpr std::size_t kSampleCodes = 2048;    // to foresee how full buckets are
+constexpr std::size_t kFewRows = 32768;     // a scan of so few takes microseconds anyway
+constexpr std::size_t kSampleCodes = 2048;  // to foresee how full buckets are
 constexpr std::size_t kSampleQueries = 4;
-constexpr double kClearWin = 1.5;             // foreseen costs are rough
+constexpr double kClearWin = 1.5;  // foreseen costs are rough
 constexpr double kSearchesToPay = 5000;
 constexpr double kBuildNsPerRow = 100;
 constexpr std::size_t kMeasurable = 1 << 20;  // bytes; shorter scans measure overheads
 constexpr int kSkips = 64;
 
-double blend(double old, double now) { return 0.75 * old + 0.25 * now; }
+double blend(double old, double now) {
+    return 0.75 * old + 0.25 * now;
+}
 
 std::vector<std::uint64_t> sample_codes(const Snapshot& snapshot) {
     std::vector<std::uint64_t> sample;
@@ -38,8 +40,8 @@ std::size_t free_memory() {
 }  // namespace
 
 double Planner::scan_ns(std::size_t bytes, std::size_t count) const {
-    const double per_byte =
-        std::max(among_many_.load(), alone_.load() / static_cast<double>(std::max<std::size_t>(count, 1)));
+    const double per_byte = std::max(
+        among_many_.load(), alone_.load() / static_cast<double>(std::max<std::size_t>(count, 1)));
     return static_cast<double>(bytes) * per_byte;
 }
 
@@ -61,7 +63,8 @@ bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
     double share = 1;
     if (grouped) share = std::min(1.0, distinct_share(snapshot, 65536));
     if (grouped && layout.bits <= 16)
-        share = static_cast<double>(std::size_t{1} << layout.bits) / static_cast<double>(snapshot.live);
+        share =
+            static_cast<double>(std::size_t{1} << layout.bits) / static_cast<double>(snapshot.live);
     const double scan = scan_ns(snapshot.live * layout.stride, queries.count);
     const auto units = static_cast<std::size_t>(share * static_cast<double>(snapshot.live));
     double best = grouped ? scan_ns(units * layout.stride, queries.count) : 1e18;
@@ -70,9 +73,8 @@ bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
         double worst = 0;
         const std::size_t step = std::max<std::size_t>(1, queries.count / kSampleQueries);
         for (std::size_t q = 0; q < queries.count; q += step)
-            worst = std::max(worst, MultiIndex::foresee(layout, units, queries.at(q)[0], radii[q],
-                                                        sample)
-                                        .ns());
+            worst = std::max(
+                worst, MultiIndex::foresee(layout, units, queries.at(q)[0], radii[q], sample).ns());
         best = std::min(best, worst);
     }
     if (best * kClearWin > scan) {
@@ -91,7 +93,9 @@ bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
     return true;
 }
 
-bool Planner::skip_tables(std::size_t k) { return k >= skip_from_k_ && skips_left_-- > 0; }
+bool Planner::skip_tables(std::size_t k) {
+    return k >= skip_from_k_ && skips_left_-- > 0;
+}
 
 void Planner::note_give_up(std::size_t k) {
     skip_from_k_ = k;

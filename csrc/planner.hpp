@@ -14,10 +14,10 @@ struct Plan {
     std::string path;    ///< "scan", "groups", "tables" or "listed rows"
     std::string reason;  ///< why that one
     std::size_t queries = 0;
-    std::size_t fallbacks = 0;    ///< queries that tables gave up on
+    std::size_t fallbacks = 0;     ///< queries that tables gave up on
     std::size_t scanned_rows = 0;  ///< rows compared one by one, per query
-    Work work;                    ///< of all queries together
-    double expected_scan_ns = 0;  ///< of one query by a plain scan
+    Work work;                     ///< of all queries together
+    double expected_scan_ns = 0;   ///< of one query by a plain scan
     double seconds = 0;
 };
 

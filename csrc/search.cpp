@@ -3,6 +3,7 @@
 
 #include "index.hpp"
 #include "scan.hpp"
+#include "weighted.hpp"
 
 namespace dsah {
 namespace {
@@ -28,7 +29,8 @@ Queries spread(const Layout& layout, const Request& request) {
 }
 
 /// The queries with a flag, as a batch of their own.
-Queries select(const Queries& all, const std::vector<char>& flags, std::vector<std::int64_t>& above) {
+Queries select(const Queries& all, const std::vector<char>& flags,
+               std::vector<std::int64_t>& above) {
     Queries some;
     some.width = all.width;
     for (std::size_t q = 0; q < all.count; ++q) {
@@ -46,7 +48,8 @@ const std::uint64_t* eligible(const Snapshot& snapshot, const Bitmap* allow, Bit
     if (!allow) return snapshot.alive ? snapshot.alive->data() : nullptr;
     if (!snapshot.alive) return allow->data();
     both = *allow;
-    for (std::size_t i = 0; i < both.size(); ++i) both[i] &= (*snapshot.alive)[i];
+    for (std::size_t i = 0; i < std::min(both.size(), snapshot.alive->size()); ++i)
+        both[i] &= (*snapshot.alive)[i];
     return both.data();
 }
 
@@ -63,6 +66,32 @@ void Index::plain_scan(const Snapshot& snapshot, const Queries& queries, const B
     if (!allow)
         planner_.note_scan((snapshot.span - first_row) * layout_.stride, queries.count,
                            ns_since(start));
+}
+
+/// Only the rows that `allow` lists: gathered into a gallery of their own, then scanned.
+void Index::listed_rows(const Snapshot& snapshot, const Queries& queries,
+                        const std::vector<std::size_t>& rows, std::vector<TopK>& found,
+                        Stop& stop) {
+    auto segment = std::make_shared<Segment>();
+    segment->codes = Memory::allocate(layout_.size_bytes(rows.size()));
+    segment->ids = Memory::allocate(8 * rows.size());
+    Piece piece;
+    std::vector<std::uint8_t> code(layout_.bytes);
+    for (const std::size_t row : rows) {
+        const Piece& from = snapshot.piece_of(row);
+        layout_.fetch(from.codes(), row - from.first, code.data());
+        layout_.store(segment->codes->data(), piece.rows, code.data(), 1);
+        const std::int64_t id = from.id(row - from.first);
+        std::memcpy(segment->ids->data() + 8 * piece.rows++, &id, 8);
+    }
+    if (piece.rows == 0) return;
+    piece.segment = std::move(segment);
+    Snapshot listed;
+    listed.layout = layout_;
+    listed.ascending = false;
+    listed.live = listed.span = piece.rows;
+    listed.pieces.push_back(std::move(piece));
+    scan(listed, 0, queries, nullptr, collect_, threads_, stop, found);
 }
 
 /// Structures for the covered rows, a scan for the rest and for queries that were given up.
@@ -86,7 +115,9 @@ void Index::through_structures(const Snapshot& snapshot, const Queries& queries,
     if (plan.fallbacks * 4 > queries.count) planner_.note_give_up(k);
     std::vector<std::int64_t> above;
     const Queries left = select(queries, given_up, above);
-    std::vector<TopK> whole(left.count, TopK(k, radius, snapshot.ascending));
+    TopK empty(k, radius, snapshot.ascending);
+    if (found[0].counting()) empty.count_only();
+    std::vector<TopK> whole(left.count, empty);
     plain_scan(snapshot, left, nullptr, 0, whole, plan, stop);
     for (char& flag : given_up) flag = !flag;
     std::vector<std::int64_t> above_rest;
@@ -108,10 +139,16 @@ std::vector<std::vector<Ranked>> Index::search(const Snapshot& asked, const Requ
     std::vector<std::vector<Ranked>> results(request.count);
     if (asked.live == 0 || k == 0 || request.count == 0) return results;
 
+    const Bitmap* allow = request.allow ? &request.allow->bitmap : nullptr;
     Plan plan;
     plan.queries = request.count;
     plan.expected_scan_ns = planner_.scan_ns(asked.live * layout_.stride, request.count);
     const bool range = k == kNoLimit;
+    const auto collectors = [&](bool ascending) {
+        TopK empty(k, radius, ascending);
+        if (request.count_only) empty.count_only();
+        return std::vector<TopK>(request.count, empty);
+    };
     const bool may_use = sublinear_ && !request.allow;
     std::shared_ptr<const Snapshot> newer;  // the same rows with structures beside them
     const Snapshot* snapshot = &asked;
@@ -123,13 +160,17 @@ std::vector<std::vector<Ranked>> Index::search(const Snapshot& asked, const Requ
     std::vector<TopK> found;
     if (may_use && snapshot->sublinear && !skip) {
         plan.path = snapshot->sublinear->tables() ? "tables" : "groups";
-        found.assign(request.count, TopK(k, radius, false));
+        found = collectors(false);
         through_structures(*snapshot, queries, k, radius, found, plan, stop);
+    } else if (request.allow && request.allow->list.size() < snapshot->live / 32) {
+        plan.path = "listed rows";
+        found = collectors(false);
+        listed_rows(*snapshot, queries, request.allow->list, found, stop);
     } else {
         plan.path = "scan";
         if (skip) plan.reason = "tables gave up on searches like this one";
-        found.assign(request.count, TopK(k, radius, snapshot->ascending));
-        plain_scan(*snapshot, queries, request.allow, 0, found, plan, stop);
+        found = collectors(snapshot->ascending);
+        plain_scan(*snapshot, queries, allow, 0, found, plan, stop);
     }
     for (std::size_t i = 0; i < request.count; ++i) results[i] = found[i].finish();
 
@@ -140,9 +181,33 @@ std::vector<std::vector<Ranked>> Index::search(const Snapshot& asked, const Requ
                                               : static_cast<std::uint32_t>(result.back().distance));
         consider(*snapshot, queries, radii, plan.reason, stop);
     }
+    if (request.weights) {
+        plan.path += ", then weights";
+        reorder(*snapshot, request, k, results, stop);
+    }
     plan.seconds = ns_since(start) * 1e-9;
     planner_.remember(std::move(plan));
     return results;
+}
+
+/// Replaces the k nearest by the k best under each query's weights.
+void Index::reorder(const Snapshot& snapshot, const Request& request, std::size_t k,
+                    std::vector<std::vector<Ranked>>& results, Stop& stop) const {
+    Bitmap both;
+    const std::uint64_t* rows =
+        eligible(snapshot, request.allow ? &request.allow->bitmap : nullptr, both);
+    std::atomic<std::size_t> next{0};
+    run_parallel(
+        std::min<unsigned>(threads_, static_cast<unsigned>(request.count)), stop, [&](unsigned) {
+            for (std::size_t q; (q = next.fetch_add(1)) < request.count;) {
+                if (results[q].empty()) continue;
+                const std::uint8_t* query = request.queries + q * layout_.bytes;
+                const Weights weights(layout_, query, request.weights + q * layout_.bits);
+                const auto hint = static_cast<std::uint32_t>(results[q].back().distance);
+                results[q] =
+                    weighted_search(snapshot, query, weights, k, hint, rows, collect_, stop);
+            }
+        });
 }
 
 /// Look on searches 1, 2, 4, 8, ... without structures; with them, once the scans of rows added

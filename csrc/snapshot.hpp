@@ -59,6 +59,12 @@ struct Snapshot {
     std::uint64_t version = 0;     ///< counts changes
     std::uint64_t generation = 0;  ///< counts renumberings of the rows
 
+    /// Rows in all pieces, removed ones too.
+    std::size_t rows() const {
+        std::size_t total = 0;
+        for (const Piece& piece : pieces) total += piece.rows;
+        return total;
+    }
     const Piece& piece_of(std::size_t row) const {
         auto it = std::upper_bound(pieces.begin(), pieces.end(), row,
                                    [](std::size_t r, const Piece& p) { return r < p.first; });

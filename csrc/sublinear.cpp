@@ -35,7 +35,8 @@ class LiveSizes : public UnitSizes {
         const auto all = static_cast<std::size_t>(groups_.end(g) - groups_.begin(g));
         if (!alive_) return std::min(all, cap);
         std::size_t live = 0;
-        for (const std::uint32_t* row = groups_.begin(g); row != groups_.end(g) && live < cap; ++row)
+        for (const std::uint32_t* row = groups_.begin(g); row != groups_.end(g) && live < cap;
+             ++row)
             live += test_bit(alive_->data(), *row);
         return live;
     }
@@ -72,7 +73,9 @@ std::size_t Sublinear::bytes() const {
     return (groups_ ? groups_->bytes() : 0) + (tables_ ? tables_->bytes() : 0);
 }
 
-std::size_t Sublinear::units() const { return groups_ ? groups_->count() : covered_; }
+std::size_t Sublinear::units() const {
+    return groups_ ? groups_->count() : covered_;
+}
 
 /// Turns groups of identical codes into their rows, nearest first.
 void Sublinear::expand(const Snapshot& snapshot, std::vector<Ranked> units, std::int64_t above,
@@ -116,11 +119,10 @@ void Sublinear::search(const Snapshot& snapshot, const Queries& queries, Collect
             Work mine;
             for (std::size_t q0; (q0 = next.fetch_add(share)) < queries.count;)
                 for (std::size_t q = q0; q < std::min(queries.count, q0 + share); ++q)
-                    given_up[q] = !tables_->search(groups_ ? groups_->units() : snapshot,
-                                                   queries.at(q)[0],
-                                                   groups_ ? -1 : queries.above(q), collect,
-                                                   budget_ns, groups_ ? near[q] : found[q], mine,
-                                                   stop);
+                    given_up[q] =
+                        !tables_->search(groups_ ? groups_->units() : snapshot, queries.at(q)[0],
+                                         groups_ ? -1 : queries.above(q), collect, budget_ns,
+                                         groups_ ? near[q] : found[q], mine, stop);
             const std::lock_guard<std::mutex> lock(adding);
             work.probes += mine.probes;
             work.candidates += mine.candidates;

@@ -48,6 +48,10 @@ class TopK {
         if (full_ && static_cast<std::int64_t>(distance) == radius_ && id > tie_bound_) return;
         std::size_t rows = 1;
         if (sizes_ && (rows = sizes_->size(id, k_)) == 0) return;
+        if (count_only_) {
+            count_ += rows;
+            return;
+        }
         found_.push_back({static_cast<std::int32_t>(distance), id});
         if (k_ == kNoLimit) return;
         seen_[distance] += rows;
@@ -60,18 +64,28 @@ class TopK {
     std::int64_t radius() const { return radius_; }
     std::size_t k() const { return k_; }
 
+    /// Only count what is within the radius; the result is then one entry whose id is the count.
+    void count_only() { count_only_ = true; }
+    bool counting() const { return count_only_; }
+
     /// An empty collector for a part of the same search.
-    TopK part() const { return TopK(k_, static_cast<std::uint32_t>(radius_), ascending_, sizes_); }
+    TopK part() const {
+        TopK empty(k_, static_cast<std::uint32_t>(radius_), ascending_, sizes_);
+        empty.count_only_ = count_only_;
+        return empty;
+    }
 
     /// Adds another collector's results; afterwards ids no longer rise.
     void absorb(TopK& other) {
         ascending_ = false;
+        if (count_only_) count_ += other.count_;
         other.drop_beyond();
         for (const Ranked& r : other.found_) push(static_cast<std::uint32_t>(r.distance), r.id);
     }
 
     /// The results in order (distance, id); leaves the collector empty.
     std::vector<Ranked> finish() {
+        if (count_only_) return {{0, static_cast<std::int64_t>(count_)}};
         drop_beyond();
         std::sort(found_.begin(), found_.end());
         if (found_.size() > k_ && !sizes_) found_.resize(k_);
@@ -115,6 +129,7 @@ class TopK {
     bool ascending_;
     const UnitSizes* sizes_;
     bool full_ = false;
+    bool count_only_ = false;
     std::size_t count_ = 0;  // found with distance <= radius_
     std::int64_t tie_bound_ = std::numeric_limits<std::int64_t>::max();
     std::size_t prune_at_ = 4096;

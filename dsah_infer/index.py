@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -10,9 +9,20 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dsah_infer import _core
+import dsah_infer._core as _core
+from dsah_infer import index_storage
+from dsah_infer.calibrate import Calibration, calibrate
 from dsah_infer.contract import CodeContract, check_codes
-from dsah_infer.errors import ContractError, IndexFileError, SpaceMismatchError, UsageError
+from dsah_infer.errors import ContractError, UsageError
+from dsah_infer.index_arguments import (
+    allowed_ids,
+    at_least,
+    check_producer,
+    check_weights,
+    core_options,
+    one_of,
+    to_ids,
+)
 
 __all__ = ["HammingIndex"]
 
@@ -20,13 +30,15 @@ Codes = npt.NDArray[np.uint8]
 Distances = npt.NDArray[np.int32]
 Ids = npt.NDArray[np.int64]
 OnDuplicate = Literal["raise", "skip", "replace"]
-
-#: Sections of the file that the index itself keeps; the rest is the caller's.
-_CONTRACT, _SOURCES = "contract", "sources"
+OtherFingerprint = Literal["refuse", "accept"]
+_PAIR_QUERIES = 1024
 
 
 class HammingIndex:
     """A gallery of binary codes, searched exactly, in the order (distance, id).
+
+    Any number of threads may search while one changes the index; each call sees one consistent
+    state. The GIL is released.
 
     Args:
         bits: Stored bits of one code, 1 to 4096.
@@ -35,10 +47,12 @@ class HammingIndex:
         threads: Most threads of one call; None takes CPU affinity and cgroup quota.
         isa: ``"avx512"``, ``"avx2"``, ``"popcnt"`` or ``"portable"``; None takes ``DSAH_ISA``
             from the environment, else the fastest that this machine has.
-        sublinear: Allow structures beside the codes that make searches faster than a scan.
+        sublinear: Allow structures beside the codes where they make searches faster than a scan.
 
-    Any number of threads may search while one changes the index; each call sees one consistent
-    state. The GIL is released.
+    Attributes:
+        contract: As given, or read from the file.
+        fingerprints: Artefacts whose codes are in the index, the contract's own first.
+        sections: Named blobs of the caller's that are saved and loaded with the index.
 
     Raises:
         UsageError: An argument is out of range.
@@ -55,33 +69,19 @@ class HammingIndex:
         isa: str | None = None,
         sublinear: bool = True,
     ) -> None:
+        self.bits = at_least("bits", bits, 1)
+        self.symbol_bits = at_least("symbol_bits", symbol_bits, 1)
+        self._options = core_options(threads, isa, sublinear)
+        self._core = _core.Index(self.bits, self.symbol_bits, **self._options)
         if contract and (contract.bits, contract.symbol_bits) != (bits, symbol_bits):
             raise ContractError(
                 f"the contract has bits = {contract.bits}, symbol_bits = {contract.symbol_bits}; "
                 f"asked for were {bits} and {symbol_bits}"
             )
-        self._bits = _at_least("bits", bits, 1)
-        self._symbol_bits = _at_least("symbol_bits", symbol_bits, 1)
-        self._options = _options(threads, isa, sublinear)
-        self._core = _core.Index(self._bits, self._symbol_bits, **self._options)
-        self._start(contract, {})
-
-    def _start(self, contract: CodeContract | None, sections: dict[str, bytes]) -> None:
         self.contract = contract
-        self.sections = sections
-        #: Fingerprints whose codes are in the index, the contract's own first.
         self.fingerprints: tuple[str, ...] = (contract.fingerprint,) if contract else ()
-        self._mapped_from: tuple[str, int] | None = None
-
-    @property
-    def bits(self) -> int:
-        """Stored bits of one code."""
-        return self._bits
-
-    @property
-    def symbol_bits(self) -> int:
-        """Bits of one symbol; 1 for sign codes."""
-        return self._symbol_bits
+        self.sections: dict[str, bytes] = {}
+        self._mapped_from: str | None = None
 
     @property
     def isa(self) -> str:
@@ -106,9 +106,9 @@ class HammingIndex:
         *,
         on_duplicate: OnDuplicate = "raise",
         contract: CodeContract | None = None,
-        other_fingerprint: Literal["refuse", "accept"] = "refuse",
+        other_fingerprint: OtherFingerprint = "refuse",
     ) -> int:
-        """Add codes.
+        """Add codes; returns how many were added.
 
         Args:
             codes: Packed codes uint8 (n, ceil(bits / 8)), or one code (bytes,).
@@ -116,25 +116,19 @@ class HammingIndex:
             on_duplicate: What to do with an id that is present or given twice: ``"raise"``,
                 ``"skip"`` the later one, or ``"replace"`` the earlier one.
             contract: Record of the codes' producer, checked against the index's own.
-            other_fingerprint: Whether another artefact of the same space may add; it is
+            other_fingerprint: Whether another artefact of the same space may add; it is then
                 recorded in `fingerprints`.
-
-        Returns:
-            How many codes were added.
 
         Raises:
             CodeError: Wrong dtype or width, or non-zero padding bits.
             UsageError: A bad or duplicate id; nothing is added then.
             SpaceMismatchError: Codes of another space, or of another artefact unasked.
         """
-        if on_duplicate not in ("raise", "skip", "replace"):
-            raise UsageError(
-                f"on_duplicate = {on_duplicate!r}, allowed: 'raise', 'skip', 'replace'"
-            )
+        one_of("on_duplicate", on_duplicate, ("raise", "skip", "replace"))
         self._check_producer(contract, other_fingerprint)
-        packed = self._packed(codes, "codes")
-        count = self._core.add(packed, None if ids is None else _ids(ids), on_duplicate)
-        if contract and contract.fingerprint not in self.fingerprints:
+        packed = check_codes(codes, self.bits)
+        count = self._core.add(packed, None if ids is None else to_ids(ids), on_duplicate)
+        if contract and self.contract and contract.fingerprint not in self.fingerprints:
             self.fingerprints += (contract.fingerprint,)
         return count
 
@@ -144,7 +138,26 @@ class HammingIndex:
 
     def remove(self, ids: npt.ArrayLike) -> int:
         """Remove the ids that are present; returns how many that were."""
-        return self._core.remove(_ids(ids))
+        return self._core.remove(to_ids(ids))
+
+    def merge(self, other: HammingIndex, *, on_duplicate: OnDuplicate = "raise") -> int:
+        """Add all codes of another index under their ids; returns how many were added.
+
+        Raises:
+            UsageError: Other bits or symbols, or a duplicate id; nothing is added then.
+            SpaceMismatchError: The other index holds another space.
+        """
+        if (other.bits, other.symbol_bits) != (self.bits, self.symbol_bits):
+            raise UsageError(f"cannot merge {other!r} into {self!r}: their codes differ in form")
+        self._check_producer(other.contract, "accept")
+        parts = list(other.chunks())
+        if not parts:
+            return 0
+        codes, ids = (np.concatenate(column) for column in zip(*parts, strict=True))
+        count = self.add(codes, ids, on_duplicate=on_duplicate)
+        new = [f for f in other.fingerprints if f not in self.fingerprints]
+        self.fingerprints += tuple(new) if self.contract else ()
+        return count
 
     def compact(self) -> None:
         """Give the memory of removed codes back; ids and answers stay the same."""
@@ -152,20 +165,18 @@ class HammingIndex:
 
     def reserve(self, count: int) -> None:
         """Prepare for ``count`` more codes, so that they lie in one piece of memory."""
-        self._core.reserve(_at_least("count", count, 0))
+        self._core.reserve(at_least("count", count, 0))
 
     def __contains__(self, number: object) -> bool:
-        if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < 0:
+        if not isinstance(number, int | np.integer) or isinstance(number, bool):
             return False
-        return bool(self._core.get(_ids([int(number)]))[1][0])
+        if not 0 <= number < np.iinfo(np.int64).max:
+            return False
+        return bool(self._core.get(to_ids([int(number)]))[1][0])
 
     def get(self, ids: npt.ArrayLike) -> Codes:
-        """Codes of the given ids, uint8 (n, bytes).
-
-        Raises:
-            UsageError: An id is not in the index.
-        """
-        wanted = _ids(ids)
+        """Codes of the given ids, uint8 (n, bytes); UsageError names an id that is absent."""
+        wanted = to_ids(ids)
         codes, present = self._core.get(wanted)
         if not present.all():
             raise UsageError(f"id {int(wanted[~present][0])} is not in the index")
@@ -173,7 +184,7 @@ class HammingIndex:
 
     def chunks(self, size: int = 65536) -> Iterator[tuple[Codes, Ids]]:
         """All codes with their ids, in chunks of up to ``size``, as of the first step."""
-        _at_least("size", size, 1)
+        at_least("size", size, 1)
         snapshot, row = self._core.snapshot(), 0
         while True:
             codes, ids, row = self._core.rows_from(snapshot, row, size)
@@ -192,35 +203,34 @@ class HammingIndex:
         allow: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
         contract: CodeContract | None = None,
+        other_fingerprint: OtherFingerprint = "refuse",
     ) -> tuple[Distances, Ids]:
         """The ``k`` nearest codes of each query, by (distance, id) ascending.
 
         Args:
             queries: Packed codes uint8 (m, bytes), or one code (bytes,).
             k: Results per query, at least 1.
-            allow: Only these may be found: an array of ids, or a boolean mask (max id + 1,)
-                indexed by id.
-            weights: Activations float32 (m, bits) of the queries. Results are then the exact
-                top-k by (asymmetric distance, Hamming distance, id), where the asymmetric
-                distance sums |activation| over the differing bits.
-            contract: Record of the queries' producer; another space is refused.
+            allow: Only these may be found: ids, or a boolean mask indexed by id.
+            weights: The queries' activations float32 (m, bits). Results are then the exact top-k
+                by (asymmetric distance, Hamming distance, id); the asymmetric distance sums
+                |activation|, rounded to 2**-40 of the largest, over the differing bits.
+            contract: Record of the queries' producer, checked against the index's own.
+            other_fingerprint: Whether another artefact of the same space may ask.
 
         Returns:
             Hamming distances int32 (m, k) and ids int64 (m, k); places without a result hold
             distance 2147483647 and id -1.
 
         Raises:
-            UsageError: ``k`` < 1, weights of the wrong shape, not finite, or given for symbols.
+            UsageError: ``k`` < 1; weights of the wrong shape, not finite, or for symbols.
             CodeError: Wrong dtype or width of the queries, or non-zero padding bits.
-            SpaceMismatchError: Queries of another space.
+            SpaceMismatchError: Queries of another space, or of another artefact unasked.
         """
-        self._check_producer(contract, "accept")
-        _at_least("k", k, 1)
-        packed = self._packed(queries, "queries")
-        distances, ids = self._core.search(
-            packed, k, self._allowed(allow), self._weights(weights, len(packed))
-        )
-        return distances, ids
+        self._check_producer(contract, other_fingerprint)
+        at_least("k", k, 1)
+        packed = check_codes(queries, self.bits, what="queries")
+        checked = check_weights(weights, len(packed), self.bits, self.symbol_bits)
+        return self._core.search(packed, k, allowed_ids(allow), checked)
 
     def range_search(
         self,
@@ -230,36 +240,74 @@ class HammingIndex:
         limit: int | None = None,
         allow: npt.ArrayLike | None = None,
     ) -> tuple[Ids, Distances, Ids]:
-        """All codes within ``radius`` of each query.
+        """All codes within ``radius`` of each query, or the nearest ``limit`` of them.
 
         Returns:
             ``lims`` int64 (m + 1,), distances int32 and ids int64; query i owns the slice
-            ``lims[i]:lims[i + 1]``, in order (distance, id). With ``limit`` the nearest that
-            many of each.
+            ``lims[i]:lims[i + 1]``, in order (distance, id).
         """
-        if limit is not None:
-            _at_least("limit", limit, 1)
-        return self._core.range_search(
-            self._packed(queries, "queries"),
-            _at_least("radius", radius, 0),
-            limit,
-            self._allowed(allow),
+        packed = check_codes(queries, self.bits, what="queries")
+        most = None if limit is None else at_least("limit", limit, 1)
+        return self._core.range_search(packed, self._radius(radius), most, allowed_ids(allow))
+
+    def count(self, queries: Codes, radius: int, *, allow: npt.ArrayLike | None = None) -> Ids:
+        """How many codes lie within ``radius`` of each query, int64 (m,)."""
+        packed = check_codes(queries, self.bits, what="queries")
+        return self._core.count(packed, self._radius(radius), allowed_ids(allow))
+
+    def pairs_within(self, radius: int) -> Iterator[tuple[Ids, Ids, Distances]]:
+        """All pairs of codes at most ``radius`` apart, as (ids a, ids b, distances) with a < b.
+
+        Pairs come in chunks, ascending by (a, distance, b), so a whole gallery is deduplicated
+        in little memory. The index may change meanwhile; pairs are as of the first step.
+        """
+        reach = self._radius(radius)
+        if not len(self):
+            return
+        # A first search lets the planner build what pays; the snapshot then carries it.
+        first, _, _ = self._core.rows_from(self._core.snapshot(), 0, _PAIR_QUERIES)
+        self._core.range_search(first, reach, 1)
+        snapshot = self._core.snapshot()
+        for codes, ids in index_storage.by_rising_id(self._core, snapshot, _PAIR_QUERIES):
+            lims, distances, partners = self._core.range_search(
+                codes, reach, only_above=ids, snapshot=snapshot
+            )
+            if len(partners):
+                yield np.repeat(ids, np.diff(lims)), partners, distances
+
+    def calibrate(
+        self, codes: Codes, labels: npt.ArrayLike, *, precision: float = 0.95
+    ) -> Calibration:
+        """The radius that gives a wanted precision on labelled codes; see `calibrate`."""
+        return calibrate(
+            codes,
+            labels,
+            bits=self.bits,
+            symbol_bits=self.symbol_bits,
+            precision=precision,
+            gallery_size=len(self) or None,
         )
+
+    def build(self) -> None:
+        """Build the sub-linear structures now, instead of when a search finds that they pay."""
+        self._core.build()
+
+    def explain(self) -> dict[str, Any]:
+        """How the last search went: its path, why, the steps taken and the expected cost."""
+        return self._core.explain()
+
+    def stats(self) -> dict[str, Any]:
+        """Counts, bytes of each part, and time and bytes of the structures beside the codes."""
+        return self._core.stats()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index to a file; a crash at any moment leaves the old file or the new one.
 
         Raises:
             OSError: The file cannot be written.
+            UsageError: A section has a name that the format cannot hold.
         """
-        sections = dict(self.sections)
-        reserved = {_CONTRACT, _SOURCES} & set(sections)
-        if reserved:
-            raise UsageError(f"section names {sorted(reserved)} belong to the index itself")
-        if self.contract:
-            sections[_CONTRACT] = self.contract.to_json().encode()
-            sections[_SOURCES] = json.dumps(list(self.fingerprints)).encode()
-        self._core.save(os.fspath(path), sections)
+        index_storage.save(self, path)
 
     @classmethod
     def load(
@@ -277,9 +325,9 @@ class HammingIndex:
         Args:
             path: The file.
             mmap: Search the file in place, without reading it first; changes stay in memory
-                until `save`.
+                until `save`, and structures are built only by `build`.
             verify: Compare the checksums of codes and ids now (``"eager"``, the default unless
-                mapped) or before the first use of them (``"lazy"``).
+                mapped) or before their first use (``"lazy"``).
             threads: As in the constructor.
             isa: As in the constructor.
             sublinear: As in the constructor.
@@ -288,87 +336,16 @@ class HammingIndex:
             OSError: The file cannot be opened.
             IndexFileError: It is damaged, truncated, of something else or of a newer version.
         """
-        when = verify or ("lazy" if mmap else "eager")
-        if when not in ("eager", "lazy"):
-            raise UsageError(f"verify = {verify!r}, allowed: 'eager', 'lazy'")
-        options = _options(threads, isa, sublinear)
-        core, bits, symbol_bits, sections = _core.load(
-            os.fspath(path), mmap, when == "eager", **options
-        )
-        self = cls.__new__(cls)
-        self._bits, self._symbol_bits, self._core, self._options = bits, symbol_bits, core, options
-        try:
-            record = sections.pop(_CONTRACT, None)
-            contract = CodeContract.from_json(record) if record is not None else None
-            sources = json.loads(sections.pop(_SOURCES, b"[]"))
-        except (ContractError, ValueError) as error:
-            raise IndexFileError(f"{os.fspath(path)}: {error}") from None
-        if contract and (contract.bits, contract.symbol_bits) != (bits, symbol_bits):
-            raise IndexFileError(f"{os.fspath(path)}: contract and codes differ in their bits")
-        self._start(contract, sections)
-        if contract and sources:
-            self.fingerprints = tuple(str(s) for s in sources)
-        return self
+        when = one_of("verify", verify or ("lazy" if mmap else "eager"), ("eager", "lazy"))
+        options = core_options(threads, isa, sublinear)
+        return index_storage.load(cls, os.fspath(path), mmap, when == "eager", options)
 
-    def _packed(self, codes: Codes, what: str) -> Codes:
-        return check_codes(codes, self._bits, what=what)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return index_storage.reduce(self)
 
-    def _check_producer(self, producer: CodeContract | None, other: str) -> None:
-        own = self.contract
-        if producer is None or own is None:
-            return
-        if producer.space != own.space or producer.bits != own.bits:
-            raise SpaceMismatchError(
-                f"the codes are of space {producer.space!r} ({producer.bits} bits), the index "
-                f"holds {own.space!r} ({own.bits} bits); encode with the model of the index"
-            )
-        if other != "accept" and producer.fingerprint not in self.fingerprints:
-            raise SpaceMismatchError(
-                f"the codes come from {producer.fingerprint!r}, another artefact of the same "
-                f"space as {self.fingerprints}; pass other_fingerprint='accept' to mix them"
-            )
+    def _radius(self, radius: int) -> int:
+        return min(at_least("radius", radius, 0), self.bits)
 
-    def _allowed(self, allow: npt.ArrayLike | None) -> Ids | None:
-        if allow is None:
-            return None
-        array = np.asarray(allow)
-        if array.dtype == np.bool_:
-            return np.flatnonzero(array).astype(np.int64)
-        return _ids(array)
-
-    def _weights(self, weights: npt.ArrayLike | None, count: int) -> Any:
-        if weights is None:
-            return None
-        array = np.asarray(weights, dtype=np.float32)
-        array = array[None] if array.ndim == 1 else array
-        if self._symbol_bits != 1:
-            raise UsageError("weights rank sign codes only; this index holds symbols")
-        if array.shape != (count, self._bits) or not np.isfinite(array).all():
-            raise UsageError(
-                f"weights: got shape {array.shape}, expected finite values ({count}, {self._bits})"
-            )
-        return array
-
-
-def _at_least(name: str, value: int, least: int) -> int:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise UsageError(f"{name} = {value!r}, expected an integer of at least {least}")
-    return int(value)
-
-
-def _ids(ids: npt.ArrayLike) -> Ids:
-    array = np.asarray(ids)
-    if array.size == 0:
-        array = array.astype(np.int64)
-    if array.ndim == 0:
-        array = array[None]
-    if array.dtype.kind not in "iu" or array.ndim != 1:
-        raise UsageError(f"ids: got {array.dtype} {array.shape}, expected integers (n,)")
-    if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
-        raise UsageError("ids must be from 0 to 2**63 - 2")
-    return np.ascontiguousarray(array, dtype=np.int64)
-
-
-def _options(threads: int | None, isa: str | None, sublinear: bool) -> dict[str, Any]:
-    count = 0 if threads is None else _at_least("threads", threads, 1)
-    return {"threads": count, "isa": isa or "", "sublinear": bool(sublinear)}
+    def _check_producer(self, producer: CodeContract | None, other: OtherFingerprint) -> None:
+        one_of("other_fingerprint", other, ("refuse", "accept"))
+        check_producer(producer, self.contract, self.fingerprints, other_fingerprint=other)

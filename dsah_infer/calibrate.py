@@ -1,0 +1,158 @@
+"""From labelled codes to a search radius: what precision a radius buys, and at what size."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+import dsah_infer._core as _core
+from dsah_infer.contract import check_codes
+from dsah_infer.errors import MissingDependencyError, UsageError
+from dsah_infer.index_arguments import at_least
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Calibration", "calibrate"]
+
+Counts = npt.NDArray[np.int64]
+Curve = npt.NDArray[np.float64]
+_QUERIES = 128
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How pairs of labelled codes are distributed over distances.
+
+    Attributes:
+        radius: Largest radius whose precision, and that of every smaller radius with pairs, is
+            at least the wanted one; None if there is none.
+        wanted: The wanted precision.
+        same: Number of unordered pairs of one class at each distance, int64 (segments + 1,).
+        different: The same for pairs of two classes.
+        gallery_size: Codes in the gallery that `expected_false_hits` speaks of by default.
+    """
+
+    radius: int | None
+    wanted: float
+    same: Counts
+    different: Counts
+    gallery_size: int
+
+    @property
+    def precision(self) -> Curve:
+        """Share of same-class pairs among all pairs within each radius; NaN without pairs."""
+        return _precision(self.same, self.different)
+
+    @property
+    def recall(self) -> Curve:
+        """Share of all same-class pairs found within each radius; NaN if there are none."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share: Curve = np.cumsum(self.same) / self.same.sum()
+        return share
+
+    def expected_false_hits(self, radius: int, gallery_size: int | None = None) -> float:
+        """Expected codes of other classes within ``radius`` of one query, in a gallery.
+
+        The gallery is taken to mix the classes as the labelled codes do: the figure is
+        gallery_size times the share of all pairs that are of two classes and within the radius.
+        """
+        within = int(self.different[: at_least("radius", radius, 0) + 1].sum())
+        total = int(self.same.sum() + self.different.sum())
+        return (gallery_size or self.gallery_size) * within / total
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Write distance histograms with precision, recall and the radius as a picture.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError:
+            raise MissingDependencyError(
+                "plots need matplotlib: pip install 'dsah[train]' or pip install matplotlib"
+            ) from None
+        figure = Figure(figsize=(7, 4.5), layout="constrained")
+        axes = figure.subplots()
+        distances = np.arange(len(self.same))
+        for counts, name in ((self.same, "same class"), (self.different, "different classes")):
+            axes.step(distances, counts / max(1, counts.sum()), where="mid", label=name)
+        axes.set(xlabel="distance", ylabel="share of pairs")
+        curves = axes.twinx()
+        curves.plot(distances, self.precision, "k-", lw=1, label="precision within")
+        curves.plot(distances, self.recall, "k:", lw=1, label="recall within")
+        curves.set(ylim=(0, 1.02), ylabel="precision, recall")
+        if self.radius is not None:
+            axes.axvline(self.radius, color="grey", ls="--", lw=1, label=f"radius {self.radius}")
+        handles = [h for a in (axes, curves) for h in a.get_legend_handles_labels()[0]]
+        axes.legend(handles=handles, loc="upper left", fontsize="small")
+        figure.savefig(path, dpi=120)
+
+
+def calibrate(
+    codes: npt.NDArray[np.uint8],
+    labels: npt.ArrayLike,
+    *,
+    bits: int,
+    symbol_bits: int = 1,
+    precision: float = 0.95,
+    gallery_size: int | None = None,
+) -> Calibration:
+    """Find the radius whose pairs are of one class with the wanted precision.
+
+    All pairs are compared, so this costs time in the square of the number of codes; some
+    thousand codes are plenty.
+
+    Args:
+        codes: Packed codes uint8 (n, bytes), n >= 2.
+        labels: Class of each code, integers (n,).
+        bits: Bits of one code.
+        symbol_bits: Bits of one symbol.
+        precision: Wanted share of same-class pairs, in (0, 1].
+        gallery_size: Codes of the gallery to expect false hits in; None means n.
+
+    Raises:
+        UsageError: Labels do not match the codes, or the precision is out of range.
+        CodeError: The codes are not packed codes of ``bits`` bits.
+    """
+    packed = check_codes(codes, bits)
+    classes = np.asarray(labels)
+    if classes.shape != (len(packed),) or classes.dtype.kind not in "iu" or len(packed) < 2:
+        raise UsageError(
+            f"labels: got {classes.dtype} {classes.shape}, expected one integer for each of the "
+            f"{len(packed)} codes, and at least two codes"
+        )
+    if not 0 < precision <= 1:
+        raise UsageError(f"precision = {precision!r}, expected a number in (0, 1]")
+    same, different = np.zeros((2, bits // symbol_bits + 1), dtype=np.int64)
+    for distances, equal in _all_pairs(packed, classes, bits, symbol_bits):
+        same += np.bincount(distances[equal], minlength=len(same))
+        different += np.bincount(distances[~equal], minlength=len(same))
+    curve = _precision(same, different)
+    bad = np.flatnonzero(curve < precision)  # NaN, a radius without pairs, is not bad
+    good = np.flatnonzero(curve[: bad[0] if len(bad) else len(curve)] >= precision)
+    radius = None if not len(good) else int(bad[0] - 1 if len(bad) else len(curve) - 1)
+    size = len(packed) if gallery_size is None else at_least("gallery_size", gallery_size, 1)
+    return Calibration(radius, precision, same, different, size)
+
+
+def _precision(same: Counts, different: Counts) -> Curve:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.cumsum(same) / np.cumsum(same + different)
+
+
+def _all_pairs(
+    codes: npt.NDArray[np.uint8], classes: npt.NDArray[np.integer], bits: int, symbol_bits: int
+) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]]:
+    """Distance of every unordered pair, and whether it is of one class, in chunks."""
+    index = _core.Index(bits, symbol_bits, sublinear=False)
+    index.add(codes, None, "raise")
+    for start in range(0, len(codes), _QUERIES):
+        rows = np.arange(start, min(start + _QUERIES, len(codes)), dtype=np.int64)
+        lims, distances, partners = index.range_search(codes[rows], bits, only_above=rows)
+        yield distances, np.repeat(classes[rows], np.diff(lims)) == classes[partners]

@@ -1,0 +1,123 @@
+"""Checks of what callers hand to `HammingIndex`, each raising a named error."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from dsah_infer.contract import CodeContract
+from dsah_infer.errors import SpaceMismatchError, UsageError
+
+__all__ = [
+    "Options",
+    "allowed_ids",
+    "at_least",
+    "check_producer",
+    "check_weights",
+    "core_options",
+    "one_of",
+    "to_ids",
+]
+
+
+class Options(TypedDict):
+    """Settings of the compiled index that are not stored in its file."""
+
+    threads: int
+    isa: str
+    sublinear: bool
+
+
+def core_options(threads: int | None, isa: str | None, sublinear: bool) -> Options:
+    """0 threads and an empty ``isa`` let the core choose."""
+    count = 0 if threads is None else at_least("threads", threads, 1)
+    return {"threads": count, "isa": isa or "", "sublinear": bool(sublinear)}
+
+
+def at_least(name: str, value: int, least: int) -> int:
+    """The value as an int, if it is one of at least ``least``."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise UsageError(f"{name} = {value!r}, expected an integer of at least {least}")
+    return int(value)
+
+
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    """The value, if it is one of those allowed."""
+    if value not in allowed:
+        raise UsageError(f"{name} = {value!r}, allowed: {', '.join(map(repr, allowed))}")
+    return value
+
+
+def to_ids(ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Ids as int64 (n,); floats and numbers beyond int64 are refused, not rounded."""
+    array = np.asarray(ids)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.ndim == 0:
+        array = array[None]
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise UsageError(f"ids: got {array.dtype} {array.shape}, expected integers (n,)")
+    if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
+        raise UsageError("ids must be from 0 to 2**63 - 2")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def allowed_ids(allow: npt.ArrayLike | None) -> npt.NDArray[np.int64] | None:
+    """Ids of an allow-list, given as ids or as a boolean mask indexed by id."""
+    if allow is None:
+        return None
+    array = np.asarray(allow)
+    if array.dtype == np.bool_:
+        if array.ndim != 1:
+            raise UsageError(f"allow: got a mask of shape {array.shape}, expected (max id + 1,)")
+        return np.flatnonzero(array).astype(np.int64)
+    return to_ids(array)
+
+
+def check_weights(
+    weights: npt.ArrayLike | None, count: int, bits: int, symbol_bits: int
+) -> npt.NDArray[np.float32] | None:
+    """Activations as float32 (count, bits), finite."""
+    if weights is None:
+        return None
+    if symbol_bits != 1:
+        raise UsageError("weights rank sign codes only; this index holds symbols")
+    array = np.asarray(weights, dtype=np.float32)
+    array = array[None] if array.ndim == 1 else array
+    if array.shape != (count, bits) or not np.isfinite(array).all():
+        raise UsageError(
+            f"weights: got shape {array.shape}, expected finite values of shape ({count}, {bits})"
+        )
+    return array
+
+
+def check_producer(
+    producer: CodeContract | None,
+    own: CodeContract | None,
+    fingerprints: tuple[str, ...],
+    *,
+    other_fingerprint: str,
+) -> None:
+    """Refuse codes that are not comparable with those of an index.
+
+    Raises:
+        SpaceMismatchError: Another space, or another artefact of it that was not asked for.
+    """
+    if producer is None or own is None:
+        return
+    if (producer.space, producer.bits, producer.symbol_bits) != (
+        own.space,
+        own.bits,
+        own.symbol_bits,
+    ):
+        raise SpaceMismatchError(
+            f"the codes are of space {producer.space!r} ({producer.bits} bits), the index holds "
+            f"{own.space!r} ({own.bits} bits); encode with the model of the index"
+        )
+    if other_fingerprint == "refuse" and producer.fingerprint not in fingerprints:
+        raise SpaceMismatchError(
+            f"the codes come from {producer.fingerprint!r}, another artefact of the same space as "
+            f"{', '.join(fingerprints)}; pass other_fingerprint='accept' to mix them"
+        )

@@ -1,0 +1,100 @@
+"""Saving, loading and pickling of `HammingIndex`. The file itself is written by the core."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+import dsah_infer._core as _core
+from dsah_infer.contract import CodeContract
+from dsah_infer.errors import ContractError, IndexFileError, UsageError
+from dsah_infer.index_arguments import Options
+
+if TYPE_CHECKING:
+    from dsah_infer.index import HammingIndex
+
+__all__ = ["by_rising_id", "load", "reduce", "save"]
+
+#: Sections that the index itself keeps; all others are the caller's.
+_CONTRACT, _FINGERPRINTS = "contract", "fingerprints"
+
+
+def save(index: HammingIndex, path: str | os.PathLike[str]) -> None:
+    """Write codes, ids, contract and the caller's sections."""
+    sections = dict(index.sections)
+    taken = sorted({_CONTRACT, _FINGERPRINTS} & set(sections))
+    if taken:
+        raise UsageError(f"section names {taken} belong to the index itself; choose others")
+    if index.contract:
+        sections[_CONTRACT] = index.contract.to_json().encode()
+        sections[_FINGERPRINTS] = json.dumps(index.fingerprints).encode()
+    index._core.save(os.fspath(path), sections)
+
+
+def load(
+    cls: type[HammingIndex], path: str, mapped: bool, eager: bool, options: Options
+) -> HammingIndex:
+    """Read what `save` wrote."""
+    core, bits, symbol_bits, sections = _core.load(path, mapped, eager, **options)
+    try:
+        record = sections.pop(_CONTRACT, None)
+        contract = None if record is None else CodeContract.from_json(record)
+        fingerprints = json.loads(sections.pop(_FINGERPRINTS, b"[]"))
+    except (ContractError, ValueError) as error:
+        raise IndexFileError(f"{path}: {error}") from None
+    if not isinstance(fingerprints, list) or not all(isinstance(f, str) for f in fingerprints):
+        raise IndexFileError(f"{path}: its list of fingerprints is not a list of names")
+    if contract and (contract.bits, contract.symbol_bits) != (bits, symbol_bits):
+        raise IndexFileError(f"{path}: its contract is of {contract.bits} bits, its codes {bits}")
+    index = cls.__new__(cls)
+    index.bits, index.symbol_bits, index._core, index._options = bits, symbol_bits, core, options
+    index.contract, index.sections = contract, sections
+    index.fingerprints = tuple(fingerprints)
+    index._mapped_from = str(Path(path).resolve()) if mapped else None
+    return index
+
+
+def reduce(index: HammingIndex) -> tuple[Any, ...]:
+    """Pickle a mapped, unchanged index by its path, any other by the bytes of its file."""
+    if index._mapped_from and index._core.unchanged:
+        return _open_mapped, (type(index), index._mapped_from, index._options)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "index"
+        save(index, path)
+        return _from_bytes, (type(index), path.read_bytes(), index._options)
+
+
+def _open_mapped(cls: type[HammingIndex], path: str, options: Options) -> HammingIndex:
+    return load(cls, path, True, False, options)
+
+
+def _from_bytes(cls: type[HammingIndex], content: bytes, options: Options) -> HammingIndex:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "index"
+        path.write_bytes(content)
+        return load(cls, str(path), False, True, options)
+
+
+def by_rising_id(
+    core: _core.Index, snapshot: _core.Snapshot, size: int
+) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]]:
+    """All codes of a snapshot in chunks, ids ascending over the whole."""
+    if snapshot.ascending:
+        row = 0
+        while True:
+            codes, ids, row = core.rows_from(snapshot, row, size)
+            if not len(ids):
+                return
+            yield codes, ids
+    codes, ids, _ = core.rows_from(snapshot, 0, 2**32)
+    order = np.argsort(ids)
+    for start in range(0, len(ids), size):
+        some = order[start : start + size]
+        yield codes[some], ids[some]
