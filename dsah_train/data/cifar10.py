@@ -87,7 +87,7 @@ def _batches(tails: Tails, names: Sequence[str]) -> Part:
     pixels = np.concatenate([data for data, _ in batches])
     labels = np.concatenate([label for _, label in batches])
     pictures = tuple(
-        f"{name}/{i:05d}"
+        f"{name}/{i:05d}.png"
         for name, (rows, _) in zip(names, batches, strict=True)
         for i in range(len(rows))
     )
@@ -96,14 +96,16 @@ def _batches(tails: Tails, names: Sequence[str]) -> Part:
 
 @dataclass(frozen=True)
 class _Pixels:
-    """Reader of rows of 3,072 values, red, green and blue planes of 32 x 32, as PPM files."""
+    """Reader of rows of 3,072 values, red, green and blue planes of 32 x 32, as PNG files."""
 
     rows: npt.NDArray[np.uint8]
 
     def __call__(self, index: int) -> bytes:
         file = io.BytesIO()
         planes = self.rows[index].reshape(3, 32, 32)
-        Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0))).save(file, "PPM")
+        Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0))).save(
+            file, "PNG", compress_level=1
+        )
         return file.getvalue()
 
 

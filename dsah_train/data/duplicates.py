@@ -16,7 +16,7 @@ Place = tuple[str, Part, int]
 def find_duplicates(
     dataset: Dataset, key: Callable[[str], Hashable] | None = None
 ) -> tuple[tuple[str, str], ...]:
-    """Pairs (query name, train or gallery name) of files with equal bytes, in query order.
+    """Queries whose bytes occur in train or gallery: (query name, first such name), in query order.
 
     Args:
         dataset: The data set to look through.
@@ -40,9 +40,10 @@ def find_duplicates(
         for place in searched[value]:
             by_digest[_digest(place)].append(place[0])
         for place in asked[value]:
-            pairs += [(place[0], other) for other in by_digest.get(_digest(place), ())]
+            if twins := by_digest.get(_digest(place)):
+                pairs.append((place[0], min(twins)))
     order = {name: index for index, name in enumerate(dataset.query.names)}
-    return tuple(sorted(pairs, key=lambda pair: (order[pair[0]], pair[1])))
+    return tuple(sorted(pairs, key=lambda pair: order[pair[0]]))
 
 
 def _digest(place: Place) -> bytes:

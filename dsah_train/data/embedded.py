@@ -4,6 +4,17 @@ Every picture shows one leathery oval of random pose over clutter. The class is 
 small mark at a random place on it, turned at random; the same shapes lie around it as decoys, so
 what is on the object matters and what is beside it misleads. Pictures come with the mark's mask:
 attention can be checked against the region that is known to decide.
+
+Why it is drawn as it is:
+
+- Marks are plain shapes of full contrast. A person tells them apart at once, and a network can
+  learn them within minutes; rare shapes or faint ink would measure patience, not attention.
+- Ink is pale or dark at random, the same for all marks of a picture, and object and background
+  take their colours from one range for all classes: a colour histogram learns next to nothing.
+- Decoys are drawn like the mark, of any shape, some half behind the object. Without them a
+  network that pools shapes over the whole picture needs no notion of an object.
+- The whole object lies inside the central crop that the pixel rule may take. Training must not
+  crop the mark away either: random crops should keep most of the picture (``min_area`` 0.8).
 """
 
 from __future__ import annotations
@@ -149,7 +160,7 @@ class EmbeddedMarks:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Reader of drawn pictures, as uncompressed files (PPM and PGM)."""
+    """Reader of drawn pictures, as lightly compressed PNG files."""
 
     marks: EmbeddedMarks
     part: str
@@ -158,7 +169,8 @@ class _Drawn:
     def __call__(self, index: int) -> bytes:
         scene = self.marks.scene(self.part, index)
         file = io.BytesIO()
-        Image.fromarray(scene.mask * 255 if self.mask else scene.image).save(file, "PPM")
+        pixels = scene.mask * 255 if self.mask else scene.image
+        Image.fromarray(pixels).save(file, "PNG", compress_level=1)
         return file.getvalue()
 
 

@@ -99,8 +99,8 @@ def _with_duplicates(dataset: Dataset, key: Key | None) -> Dataset:
     duplicates = find_duplicates(dataset, key)
     if duplicates:
         warnings.warn(
-            f"{dataset.name}: {len(duplicates)} times a query has the same contents as a picture "
-            f"of train or gallery, such as {duplicates[0][0]} and {duplicates[0][1]}",
+            f"{dataset.name}: {len(duplicates)} queries also occur in train or gallery, such as "
+            f"{duplicates[0][0]}, which equals {duplicates[0][1]}",
             stacklevel=3,
         )
     return dataclasses.replace(dataset, duplicates=duplicates)

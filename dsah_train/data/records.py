@@ -74,7 +74,7 @@ class Dataset:
         multi_label: Whether a picture may have several labels.
         seen: Class indices that occur in training; all of them outside the open-set protocol.
         unseen: Class indices held out of training (open-set protocol), else empty.
-        duplicates: (query name, train or gallery name) of files with equal contents.
+        duplicates: Queries whose contents occur in train or gallery, each with one such name.
         note: What every figure measured on this data must say beside it; may be empty.
     """
 

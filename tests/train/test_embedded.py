@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,11 @@ def test_the_set_is_a_function_of_its_parameters() -> None:
     assert first.class_names == ("arrow", "bar", "crescent")
     assert first.train.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert first.gallery is first.train
+
+
+def test_data_sets_travel_to_other_processes() -> None:
+    copy = pickle.loads(pickle.dumps(SMALL.dataset()))
+    assert copy.train.subset([3]).read(0) == SMALL.dataset().train.read(3)
 
 
 def test_the_split_seed_is_the_seed_of_the_set() -> None:
