@@ -94,7 +94,7 @@ def _hit(gallery: Gallery, rank: int, hit: Hit, farthest: int) -> str:
         share=f"{100 * hit.distance / farthest:.1f}",
         path=html.escape(hit.path),
         name=html.escape(Path(hit.path).name),
-        folder=html.escape(Path(hit.path).parent.as_posix().removeprefix(".")),
+        folder=html.escape(Path(hit.path).parent.name),
     )
 
 
