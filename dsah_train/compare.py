@@ -112,7 +112,9 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     if len(measured) > 1:
         found = "; ".join(f"{name} ({protocol})" for name, protocol in sorted(measured))
         raise UsageError(f"the runs were measured on different data, which cannot compare: {found}")
-    keys = [(run.artefact["fingerprint"], run.data["split_seed"]) for run in runs]
+    keys = [
+        (run.artefact["file"], run.artefact["fingerprint"], run.data["split_seed"]) for run in runs
+    ]
     for i, key in enumerate(keys):
         if key in keys[:i]:
             raise UsageError(

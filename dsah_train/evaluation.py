@@ -32,6 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="cut-offs of MAP@k and precision@N; those beyond the gallery are left out",
     )
     parser.add_argument(
+        "--prefixes",
+        type=int,
+        nargs="*",
+        metavar="BITS",
+        help="measure the first BITS of the codes too; default the lengths of nested codes",
+    )
+    parser.add_argument(
         "--model", type=Path, help="encode with this exported graph instead of the checkpoint"
     )
     parser.add_argument(
@@ -68,12 +75,16 @@ def run(args: argparse.Namespace) -> int:
     searched = None
     if args.gallery_model:
         searched = open_artefact(args.gallery_model, batch_size=args.batch_size)
+    prefixes = tuple(args.prefixes or ())
+    if args.prefixes is None and trained.config is not None:
+        prefixes = trained.config.lengths[:-1]
     print(dataset.summary())
     measurement = measure(
         artefact,
         dataset,
         gallery_artefact=searched,
         topk=tuple(args.topk),
+        prefixes=prefixes,
         on_error=args.on_error,
     )
     measurement = dataclasses.replace(

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsah_infer import __version__
-from dsah_infer.errors import DataError, SpaceMismatchError
+from dsah_infer.contract import CodeContract
+from dsah_infer.errors import DataError, SpaceMismatchError, UsageError
 from dsah_train.artefacts import Artefact, EncodedPart, OnError
 from dsah_train.data import Dataset, decode_masks
 from dsah_train.metrics import (
@@ -19,6 +20,7 @@ from dsah_train.metrics import (
     OpenSetReport,
     SaliencyScore,
     evaluate_codes,
+    mean_average_precision,
     open_set_report,
     score_saliency,
 )
@@ -39,6 +41,7 @@ class Measurement:
         config: Settings of the training run; empty for an exported graph.
         data: Name, protocol, seed, sizes, class names, note and skipped pictures.
         evaluation: All queries on the whole gallery.
+        prefixes: MAP@all of the codes' first bits, by bits of information.
         open_set: The four-way report where classes were held out of training.
         saliency: Attention against masks where both exist.
         query: Codes of the queries; not part of the record.
@@ -50,6 +53,7 @@ class Measurement:
     config: dict[str, Any]
     data: dict[str, Any]
     evaluation: Evaluation
+    prefixes: dict[int, float]
     open_set: OpenSetReport | None
     saliency: SaliencyScore | None
     query: EncodedPart = field(repr=False)
@@ -76,6 +80,7 @@ def measure(
     *,
     gallery_artefact: Artefact | None = None,
     topk: tuple[int, ...] = DEFAULT_TOPK,
+    prefixes: tuple[int, ...] = (),
     on_error: OnError = "raise",
 ) -> Measurement:
     """Encode queries and gallery, rank, and score.
@@ -85,9 +90,12 @@ def measure(
         dataset: The data under its protocol; its training part is not touched.
         gallery_artefact: Encodes the gallery instead, such as the teacher of a student.
         topk: Cut-offs of MAP@k and precision@N.
+        prefixes: Shorter lengths, in bits of information, at which the first bits of the codes
+            are measured too: nested codes.
         on_error: Whether an unreadable picture ends the evaluation or is left out and named.
 
     Raises:
+        UsageError: A prefix that the codes do not have.
         SpaceMismatchError: The two artefacts' codes are not comparable.
         PictureError: An unreadable picture (``raise``).
     """
@@ -140,6 +148,7 @@ def measure(
             same_items=_same_items(query, gallery),
             query_activations=query.activations,
         ),
+        prefixes={n: _prefix_map(query, gallery, contract, n) for n in prefixes},
         open_set=open_set,
         saliency=saliency,
         query=query,
@@ -160,6 +169,30 @@ def _describe(artefact: Artefact) -> dict[str, Any]:
         "space": c.space,
         "fingerprint": c.fingerprint,
     }
+
+
+def _prefix_map(
+    query: EncodedPart, gallery: EncodedPart, contract: CodeContract, length: int
+) -> float:
+    """MAP@all of the first ``length`` bits of information."""
+    from dsah_train.nested import truncate_codes
+
+    stored, rest = divmod(length * contract.bits, contract.info_bits)
+    if rest or stored % contract.symbol_bits or not 0 < stored <= contract.bits:
+        per_symbol = contract.info_bits // contract.segments
+        raise UsageError(
+            f"prefix of {length} bits, allowed: multiples of {per_symbol} up to "
+            f"{contract.info_bits}"
+        )
+    return mean_average_precision(
+        truncate_codes(query.codes, contract.bits, stored),
+        query.part.targets,
+        truncate_codes(gallery.codes, contract.bits, stored),
+        gallery.part.targets,
+        bits=stored,
+        symbol_bits=contract.symbol_bits,
+        same_items=_same_items(query, gallery),
+    )
 
 
 def _same_items(query: EncodedPart, gallery: EncodedPart) -> npt.NDArray[np.int64] | None:

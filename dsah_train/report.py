@@ -24,6 +24,7 @@ def rows_of(measurement: Measurement) -> list[tuple[str, str]]:
     ]
     if e.map_asymmetric is not None:
         rows.append(("MAP@all, float queries", f"{e.map_asymmetric:.4f}"))
+    rows += [(f"MAP@all, first {n} bits", f"{v:.4f}") for n, v in measurement.prefixes.items()]
     for k, value in e.map_at.items():
         retrieved = e.map_at_retrieved[k]
         rows.append((f"MAP@{k} (of retrieved)", f"{value:.4f} ({retrieved:.4f})"))

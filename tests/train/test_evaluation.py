@@ -12,7 +12,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from dsah_infer.errors import PictureError, SpaceMismatchError  # noqa: E402
+from dsah_infer.errors import PictureError, SpaceMismatchError, UsageError  # noqa: E402
 from dsah_train.__main__ import main  # noqa: E402
 from dsah_train.artefacts import CheckpointArtefact, open_artefact  # noqa: E402
 from dsah_train.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
@@ -208,6 +208,17 @@ def test_a_picture_of_both_parts_does_not_find_itself(ckpt):
     pairs = sum(m.evaluation.relevant_distances) + sum(m.evaluation.irrelevant_distances)
     assert pairs == 12 * 23
     assert measure(open_artefact(ckpt), data).same_items is None
+
+
+def test_prefixes_are_measured_as_codes_of_their_own(ckpt):
+    m = measure(open_artefact(ckpt), load_dataset(DATA), prefixes=(1, 12))
+    assert m.prefixes[12] == m.evaluation.map
+    first = np.packbits(np.unpackbits(m.query.codes, axis=1)[:, :1], axis=1)
+    others = np.packbits(np.unpackbits(m.gallery.codes, axis=1)[:, :1], axis=1)
+    targets = (m.query.part.targets, m.gallery.part.targets)
+    assert m.prefixes[1] == mean_average_precision(first, targets[0], others, targets[1], bits=1)
+    with pytest.raises(UsageError, match="prefix of 13"):
+        measure(open_artefact(ckpt), load_dataset(DATA), prefixes=(13,))
 
 
 def test_steps_do_not_change_codes(ckpt, monkeypatch):
