@@ -13,7 +13,8 @@ from dsah_train.metrics.intervals import (
     spread,
 )
 from dsah_train.metrics.open_set import OpenSetReport, open_set_report
-from dsah_train.metrics.retrieval import Curve, Evaluation, evaluate_codes
+from dsah_train.metrics.record import Curve, Evaluation
+from dsah_train.metrics.retrieval import evaluate_codes
 from dsah_train.metrics.saliency import SaliencyScore, score_saliency
 
 __all__ = [

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from dsah_infer.errors import UsageError
 from dsah_infer.index import HammingIndex
-from dsah_train.metrics.retrieval import LOOKUP_RADIUS, Evaluation, evaluate_codes
+from dsah_train.metrics.record import Evaluation
+from dsah_train.metrics.retrieval import LOOKUP_RADIUS, evaluate_codes
 
 __all__ = ["OpenSetReport", "open_set_report"]
 
