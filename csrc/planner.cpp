@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace dsah {
 namespace {
@@ -63,8 +64,8 @@ bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
     double share = 1;
     if (grouped) share = std::min(1.0, distinct_share(snapshot, 65536));
     if (grouped && layout.bits <= 16)
-        share =
-            static_cast<double>(std::size_t{1} << layout.bits) / static_cast<double>(snapshot.live);
+        share = std::min(share, std::ldexp(1.0, static_cast<int>(layout.bits)) /
+                                    static_cast<double>(snapshot.live));
     const double scan = scan_ns(snapshot.live * layout.stride, queries.count);
     const auto units = static_cast<std::size_t>(share * static_cast<double>(snapshot.live));
     double best = grouped ? scan_ns(units * layout.stride, queries.count) : 1e18;

@@ -53,8 +53,8 @@ bool Sublinear::has_tables(const Layout& layout) {
 }
 
 bool Sublinear::worth_grouping(const Snapshot& snapshot) {
-    if (snapshot.layout.bits <= kFewBits)
-        return snapshot.live > std::size_t{4} << snapshot.layout.bits;
+    const std::uint32_t bits = snapshot.layout.bits;
+    if (bits <= kFewBits && snapshot.live > std::size_t{4} << bits) return true;
     return distinct_share(snapshot, kSample) < kWorthShare;
 }
 
