@@ -42,7 +42,8 @@ def join(wanted: str) -> str:
         raise MissingDependencyError(
             "several processes need accelerate: pip install 'dsah[train]'"
         ) from None
-    return str(PartialState(cpu=device(wanted) == "cpu").device)
+    own = PartialState(cpu=device(wanted) == "cpu").device
+    return "cpu" if own.type == "cpu" else str(own)
 
 
 def device(wanted: str) -> str:
@@ -77,9 +78,8 @@ class _Gather(torch.autograd.Function):
     def forward(ctx: Any, own: Tensor, count: int) -> Tensor:
         whole = own.new_zeros((count, *own.shape[1:]))
         whole[share(count)] = own
-        dist.all_reduce(
-            whole
-        )  # zeros elsewhere: the sum is the concatenation, of uneven shares too
+        # Zeros elsewhere: the sum is the concatenation, of uneven shares too.
+        dist.all_reduce(whole)
         return whole
 
     @staticmethod

@@ -1,0 +1,85 @@
+"""Two gloo processes under torchrun train what one process trains on the whole batch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dsah_train.distributed import agree, gather, is_main, share
+from dsah_train.methods.registry import build_method
+from tests.train import tiny
+
+#: squeezenet has no batch normalisation, and dropout is off; 5 pictures of each of 2 classes share
+#: unevenly. SGD, since AdamW turns a rounding of a tiny gradient into a step of full size.
+SGD = {"warm_start": 0, "optimizer": "sgd", "lr": 1e-3}
+CASES = {
+    "dsah": {**SGD, "batch_size": 5, "colour_jitter": 0.3, "min_area": 0.5},
+    "doh": {**SGD, "batch_size": 6},
+    "dpsh": {**SGD, "lr": 0.1, "batch_size": 10, "nested": "4,8"},
+}
+EPOCHS = 2
+WORKER = """
+import sys, torch
+from dsah_train.distributed import join, is_main
+from tests.train import test_distributed as test
+torch.set_num_threads(1)
+assert join("cpu") == "cpu"
+results = {name: test.train(name) for name in test.CASES}
+if is_main():
+    torch.save(results, sys.argv[1])
+torch.distributed.destroy_process_group()
+"""
+
+
+def train(name: str) -> dict[str, Any]:
+    """Train one case; the first and last weights and the last epoch's losses."""
+    settings = tiny.config(name, **CASES[name])
+    method, data = build_method(settings, 2), tiny.training_set(settings, per_class=5)
+    first = {key: value.clone() for key, value in method.model.state_dict().items()}
+    for epoch in range(EPOCHS):
+        losses = method.epoch(data, epoch, EPOCHS)
+    return {"first": first, "last": method.model.state_dict(), "losses": losses}
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("torchrun")
+    (folder / "worker.py").write_text(WORKER)
+    root = Path(__file__).parents[2]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    launch += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
+    done = subprocess.run(
+        [*launch, str(folder / "worker.py"), str(folder / "two.pt")],
+        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return torch.load(folder / "two.pt", weights_only=True)
+
+
+def test_one_process_is_its_own_whole() -> None:
+    x = torch.randn(5, 3)
+    assert is_main()
+    assert share(5) == slice(0, 5)
+    assert gather(x, 5) is x
+    assert agree(0.25) == 0.25
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_equal_one(two_processes: dict[str, Any], name: str) -> None:
+    two, one = two_processes[name], train(name)
+    for step, terms in one["losses"].items():
+        assert two["losses"][step] == pytest.approx(terms, rel=1e-4), step
+    moved = 0.0
+    for key, value in one["last"].items():
+        assert torch.allclose(value, two["last"][key], rtol=1e-4, atol=1e-6), key
+        moved = max(moved, float((value - one["first"][key]).abs().max()))
+    assert moved > 1e-4  # far above the tolerance: there was something to get wrong
