@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dsah_infer.contract import METADATA_KEY, CodeContract
 from dsah_infer.errors import ContractError, ModelFileError
+from dsah_infer.preprocess import check_rule
 
 __all__ = ["ModelFile", "looks_like_onnx", "read_model", "seal"]
 
@@ -66,7 +67,8 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
     Raises:
         ModelFileError: Missing, not ONNX, without a contract, with weights in other files, or
             not the bytes that its fingerprint names.
-        ContractError: The contract is malformed or of a newer format version.
+        ContractError: The contract is malformed, of a newer format version, or asks for a pixel
+            rule that is not known.
     """
     source = Path(path)
     try:
@@ -90,6 +92,7 @@ def _checked(data: bytes) -> CodeContract:
             "one; export the model with export/to_onnx.py"
         )
     contract = CodeContract.from_json(entries[0])
+    check_rule(contract.pixels)
     values = contract.segments * (contract.arity if contract.symbol_bits > 1 else 1)
     if contract.activations != values:
         raise ModelFileError(

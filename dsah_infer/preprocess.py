@@ -47,6 +47,7 @@ __all__ = [
     "MAX_PIXELS",
     "RULE_VERSION",
     "Picture",
+    "check_rule",
     "load_picture",
 ]
 
@@ -115,7 +116,7 @@ def load_picture(
         PictureError: It cannot be read, is not a picture, or exceeds a limit.
         ContractError: The rule is of a version or filter that this dsah does not know.
     """
-    _check_rule(rule)
+    check_rule(rule)
     if name is None:
         name = os.fspath(source) if isinstance(source, str | os.PathLike) else "picture"
     try:
@@ -138,7 +139,12 @@ def load_picture(
         raise PictureError(name, f"cannot be read as a picture ({detail})") from error
 
 
-def _check_rule(rule: PixelRule) -> None:
+def check_rule(rule: PixelRule) -> None:
+    """Refuse a rule that this dsah cannot follow.
+
+    Raises:
+        ContractError: Its version or filter is not known, or its size or crop impossible.
+    """
     if rule.version > RULE_VERSION or rule.filter not in _FILTERS:
         raise ContractError(
             f"pixel rule version {rule.version} with filter {rule.filter!r} is not known; this "

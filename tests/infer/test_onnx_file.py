@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper
 
 from dsah_infer import Encoder
-from dsah_infer.contract import METADATA_KEY, CodeContract
+from dsah_infer.contract import METADATA_KEY, CodeContract, PixelRule
 from dsah_infer.errors import ContractError, DsahError, ModelFileError
 from dsah_infer.onnx_file import read_model, seal
 from tests.infer.tiny_model import tiny_contract, tiny_proto
 
 CONTRACT = tiny_contract()
-SEALED = seal(tiny_proto(CONTRACT).SerializeToString(), CONTRACT)
+GRAPH = tiny_proto(CONTRACT).SerializeToString()
+SEALED = seal(GRAPH, CONTRACT)
 
 
 @pytest.fixture
@@ -95,6 +96,11 @@ def test_fingerprints_tell_weights_and_contracts_apart(opened: Open) -> None:
         (with_contract(CONTRACT.to_json()), "changed after its export"),
         (with_contract(CONTRACT.replace(version=99).to_json()), "upgrade dsah"),
         (with_contract(json.dumps({"version": 1, "bits": 12})), "lacks"),
+        (
+            seal(GRAPH, CONTRACT.replace(pixels=PixelRule(size=32, version=2))),
+            "pixel rule version 2",
+        ),
+        (seal(GRAPH, CONTRACT.replace(pixels=PixelRule(size=32, filter="x"))), "filter 'x'"),
     ],
 )
 def test_foreign_files(opened: Open, content: bytes, says: str) -> None:
@@ -223,7 +229,7 @@ def newer_opset(model: ModelProto) -> None:
         (lambda _: None, CONTRACT.replace(bits=24, activations=24, info_bits=24), "'activations'"),
         (lambda _: None, CONTRACT.replace(bits=16, info_bits=16, activations=12), "12 activations"),
         (lambda _: None, CONTRACT.replace(has_saliency=False), "'saliency'"),
-        (lambda _: None, tiny_contract(12).replace(pixels=tiny_contract().pixels.__class__()),
+        (lambda _: None, CONTRACT.replace(pixels=PixelRule()),
          r"'images' is tensor\(uint8\)\['n', 32, 32, 3\]"),
     ],
 )  # fmt: skip
