@@ -180,8 +180,8 @@ class Run:
         self._saved = None
         self.at.epochs = self.at.epochs or config.epochs
         name = "choose epochs" if held_out is not None else "train"
-        # Every tenth of the epochs is a candidate: encoding the validation part is not free.
-        every = max(1, config.epochs // 10)
+        # Every quarter of the epochs is a candidate: encoding the validation part is not free.
+        every = max(1, config.epochs // 4)
         bar = tqdm(
             total=self.at.epochs,
             initial=self.at.epoch,
