@@ -60,7 +60,8 @@ def measure(cell: Cell, data: str, work: Path, out: Path) -> None:
         "cell": cell.name,
         "note": cell.note,
         "commands": [
-            "python -m dsah_train " + " ".join(c).replace(data, Path(data).name)
+            "python -m dsah_train "
+            + " ".join(c).replace(data, Path(data).name).replace(f"{ROOT}/", "")
             for c in (fit, evaluate)
         ],
         "settings": json.loads((run / "config.json").read_text()),
