@@ -165,9 +165,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--calibrate", metavar="DIR_OR_ZIP", help="int8: data whose train part sets the ranges"
     )
-    parser.add_argument(
-        "--target", choices=TARGETS, default="cpu", help="int8: who will run it (cpu)"
-    )
+    parser.add_argument("--target", choices=TARGETS, help="int8: who will run it (cpu)")
     parser.add_argument("--opset", type=int, default=20, help="ONNX operator set (20)")
     parser.add_argument("--no-saliency", action="store_true", help="leave the saliency output out")
     parser.add_argument("--data", help="judge bits and MAP on this data instead of fixed pictures")
@@ -179,13 +177,15 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     args = parser().parse_args(argv)
     try:
+        if args.precision != "int8" and (args.calibrate or args.target):
+            raise UsageError("--calibrate and --target belong to --precision int8")
         checkpoint = load_checkpoint(args.checkpoint)
         written = export_onnx(
             checkpoint,
             out := args.out or args.checkpoint.with_name(_default_name(args)),
             Recipe(
                 args.precision,
-                args.target,
+                args.target or "cpu",
                 load_calibration(args.calibrate, checkpoint) if args.calibrate else None,
                 args.opset,
                 not args.no_saliency,

@@ -55,6 +55,7 @@ class Verdict:
         precision: From its contract.
         fingerprint: From its contract.
         runs: Every device, thread count and batch size.
+        map_before: MAP@all of the checkpoint.
         map_after: MAP@all of its own codes on both sides.
         map_mixed: MAP@all of the checkpoint's queries on its gallery.
         top10: Mean share of a query's ten nearest in common with torch.
@@ -67,6 +68,7 @@ class Verdict:
     precision: str
     fingerprint: str
     runs: tuple[Run, ...]
+    map_before: float
     map_after: float
     map_mixed: float
     top10: float
@@ -131,6 +133,7 @@ def verify(
         precision=contract.precision,
         fingerprint=contract.fingerprint,
         runs=tuple(runs),
+        map_before=map_before,
         map_after=map_after,
         map_mixed=map_of(ours, kept, data, contract),
         top10=top10_agreement(ours, kept, data.queries, contract),

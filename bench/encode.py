@@ -1,0 +1,178 @@
+"""``python bench/encode.py CKPT --data flowers17.zip``: how fast, how small, how good encoding is.
+
+Sections: ``engines`` (onnxruntime against torch), ``precision`` (bits and MAP of fp16 and int8),
+``pipeline`` (files to codes), ``start`` (first code, bytes, memory), ``rivals`` (FAISS on floats,
+perceptual hashes), ``paper`` (the VGG-16 pair). Each is kept when done; run the command again to
+continue, or with --again to measure anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from bench.encoding.engines import measure_engines
+from bench.encoding.footprint import cold_start, installed_bytes, peak_memory
+from bench.encoding.pipeline import large_photographs, measure_pipeline, query_files
+from bench.encoding.record import Results, machine
+from bench.encoding.rivals import measure_rivals
+from bench.encoding.variants import exported, paper_variants
+from dsah_infer.cpu import available_cores
+from dsah_infer.errors import DsahError
+from dsah_train.checkpoint import load_checkpoint
+from dsah_train.encode import encode
+from export.cost import graph_cost
+from export.gate import Budget
+from export.labelled import load_labelled
+
+Rows = list[dict[str, Any]]
+
+
+def engines(args: argparse.Namespace) -> Rows:
+    """Images per second of the fused graph under onnxruntime and torch."""
+    files = exported(args.checkpoint, args.work, args.data)
+    variants = {f"onnxruntime {name}": ("onnx", path) for name, path in files.items()}
+    for name in ("eager", "channels_last", *(() if args.no_compile else ("compile",))):
+        variants[f"torch {name}"] = (name, args.checkpoint)
+    return measure_engines(variants, rounds=args.rounds, threads=_threads())
+
+
+def precision(args: argparse.Namespace) -> Rows:
+    """Flipped bits and MAP of every precision, by the parity gate."""
+    from export.verify import verify
+
+    checkpoint = load_checkpoint(args.checkpoint)
+    data = load_labelled(args.data, checkpoint, pictures=args.pictures)
+    ours = encode(checkpoint.model, data.images, checkpoint.contract)
+    rows = []
+    for name, path in exported(args.checkpoint, args.work, args.data).items():
+        verdict = verify(path, ours, data, Budget(), checkpoint.contract.space, threads=(1,),
+                         batches=(8,))  # fmt: skip
+        rows.append(
+            {
+                "precision": name,
+                "bytes": verdict.size,
+                "flips per code": verdict.worst.parity.flips_per_code,
+                "equal bits": 1 - verdict.worst.parity.flip_rate,
+                "top-10 in common": verdict.top10,
+                "MAP": verdict.map_after,
+                "MAP, torch": verdict.map_before,
+                "MAP, torch queries": verdict.map_mixed,
+                "gate": "; ".join(verdict.objections) or "passes",
+            }
+        )
+    return rows
+
+
+def pipeline(args: argparse.Namespace) -> Rows:
+    """Files to codes against decoding alone and inference alone."""
+    model = exported(args.checkpoint, args.work, args.data)["fp32"]
+    sets = {
+        "data set": query_files(args.data, args.work / "queries", 320),
+        "12 megapixels": large_photographs(args.work / "photographs", 16),
+    }
+    return [
+        {"pictures": name} | measure_pipeline(model, files, threads=count)
+        for name, files in sets.items()
+        for count in _threads()
+    ]
+
+
+def start(args: argparse.Namespace) -> Rows:
+    """Seconds to the first code, bytes on disk, memory by batch size."""
+    model = exported(args.checkpoint, args.work, args.data)["fp32"]
+    picture = query_files(args.data, args.work / "queries", 1)[0]
+    cold = cold_start(model, picture)
+    rows: Rows = [{"what": f"seconds to first code, {k}", "value": v} for k, v in cold.items()]
+    sizes = installed_bytes()
+    rows.append({"what": "installed bytes of [cpu]", "value": sum(sizes.values())})
+    rows += [{"what": f"  {name}", "value": size} for name, size in sorted(sizes.items())]
+    for batch, peak in peak_memory(model).items():
+        rows.append({"what": f"peak bytes at batch {batch}", "value": peak})
+    return rows
+
+
+def rivals(args: argparse.Namespace) -> Rows:
+    """Codes beside float features and perceptual hashes."""
+    checkpoint = load_checkpoint(args.checkpoint)
+    data = load_labelled(args.data, checkpoint, pictures=args.pictures)
+    model = exported(args.checkpoint, args.work, args.data)["fp32"]
+    return measure_rivals(model, checkpoint, args.weights, data)
+
+
+def paper(args: argparse.Namespace) -> Rows:
+    """The paper's pair untrained: ms and bytes, and what makes it cheaper."""
+    from dsah_infer.onnx_file import read_model
+
+    files = paper_variants(args.work)
+    timed = measure_engines(
+        {name: ("onnx", path) for name, path in files.items()},
+        batches=(1,), threads=(1,), rounds=min(3, args.rounds),
+    )  # fmt: skip
+    rows = []
+    for row in timed:
+        cost = graph_cost(read_model(files[row["engine"]]))
+        figures = {"network": row["engine"], "ms": 1e3 / row["images_per_second"]}
+        costs = {"bytes": cost.size, "parameters": cost.parameters, "MACs": cost.macs}
+        rows.append(figures | costs)
+    return rows
+
+
+SECTIONS: dict[str, Callable[[argparse.Namespace], Rows]] = {
+    f.__name__: f for f in (engines, precision, pipeline, start, rivals, paper)
+}
+
+
+def _threads() -> tuple[int, ...]:
+    return tuple(sorted({1, min(2, available_cores())}))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="encode.py", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="ckpt.pt of a light DSaH model")
+    parser.add_argument("--data", required=True, help="pictures and labels, such as flowers17.zip")
+    parser.add_argument("--only", nargs="+", choices=tuple(SECTIONS), help="these sections")
+    parser.add_argument("--again", action="store_true", help="measure what is done already too")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results"))
+    parser.add_argument("--work", type=Path, help="exported files; default encode-bench/ beside it")
+    parser.add_argument("--weights", default="auto", help="ImageNet weights of the backbone")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each engine (5)")
+    parser.add_argument("--pictures", type=int, default=2000, help="most pictures for MAP (2000)")
+    parser.add_argument("--no-compile", action="store_true", help="without torch.compile")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    args = parser().parse_args(argv)
+    args.work = args.work or args.checkpoint.parent / "encode-bench"
+    try:
+        contract = load_checkpoint(args.checkpoint).contract
+        settings = {"checkpoint": contract.fingerprint, "data": Path(args.data).name, "seed": 0,
+                    "rounds": args.rounds, "pictures": args.pictures}  # fmt: skip
+        results = Results(args.out, settings)
+        print(machine(), settings, sep="\n")
+        for name in args.only or SECTIONS:
+            if results.done(name) and not args.again:
+                print(f"{name}: done already (--again measures anew)")
+                continue
+            print(f"{name}: load {os.getloadavg()}", flush=True)
+            command = f"python bench/encode.py CKPT --data DATA --only {name}"
+            results.add(name, command, SECTIONS[name](args))
+    except DsahError as error:
+        print(f"encode: {error}", file=sys.stderr)
+        return error.exit_code
+    print(results.markdown())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Parts of ``bench/encode.py``: one question per module."""

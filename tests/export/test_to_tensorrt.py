@@ -1,0 +1,114 @@
+"""Plans are really built, by TensorRT for RTX on the CPU; none is ever run here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dsah_infer.contract import CodeContract
+from dsah_infer.errors import DeviceError, ExportError, UsageError
+from dsah_infer.tensorrt_session import TensorRtSession, read_sidecar
+from dsah_train.checkpoint import Checkpoint
+from export.gate import Budget
+from export.pictures import fixed_pictures
+from export.tensorrt_builder import Profile, import_tensorrt
+from export.to_onnx import Recipe, export_onnx
+from export.to_tensorrt import export_plan, main, sidecar_path
+from tests.export.tiny_models import SIZE, ordinal_checkpoint, write_checkpoint
+
+pytest.importorskip("tensorrt_rtx_bindings", reason="needs the wheels of tensorrt-rtx-cu13")
+
+LOOSE = Budget(max_flip_rate=0.5)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
+    """One per shape of graph: attention then hashing, one plain stream, ordinal codes."""
+    folder = tmp_path_factory.mktemp("methods")
+    return {
+        "dsah": write_checkpoint(folder / "dsah.pt", backbone="alexnet"),
+        "dpsh": write_checkpoint(folder / "dpsh.pt", backbone="alexnet", method="dpsh"),
+        "doh": ordinal_checkpoint(segments=5, arity=8),
+    }
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("method", ["dsah", "dpsh", "doh"])
+def test_every_method_builds_in_every_precision(
+    checkpoints: dict[str, Checkpoint], tmp_path: Path, method: str, precision: str
+) -> None:
+    calibration = fixed_pictures(SIZE, 8) if precision == "int8" else None
+    recipe = Recipe(precision, "tensorrt", calibration)
+    written = export_onnx(checkpoints[method], tmp_path / "m.onnx", recipe, budget=LOOSE)
+    assert export_plan(tmp_path / "m.onnx", tmp_path / "m.plan", Profile(1, 4, 16))
+    # A plain plan: TensorRT's own magic first, as trtexec and Triton expect.
+    assert (tmp_path / "m.plan").stat().st_size > 10_000
+    facts = read_sidecar(tmp_path / "m.plan")
+    assert facts["contract"] == written.model.contract
+    assert facts["precision"] == precision
+    assert facts["profile"] == {"min": 1, "opt": 4, "max": 16}
+    assert facts["onnx_fingerprint"] == written.model.contract.fingerprint
+
+
+def test_a_plan_that_fits_is_kept_and_any_other_is_rebuilt(
+    ordinal: tuple[Checkpoint, Path], tmp_path: Path
+) -> None:
+    plan, source = tmp_path / "m.plan", ordinal[1] / "model.onnx"
+    assert export_plan(source, plan)
+    assert not export_plan(source, plan)
+    assert export_plan(source, plan, Profile(1, 2, 4))
+    facts = json.loads(sidecar_path(plan).read_text())
+    for key, value in (("library_version", "0.1"), ("compute_capability", "1.0"),
+                       ("onnx_fingerprint", "other")):  # fmt: skip
+        sidecar_path(plan).write_text(json.dumps(facts | {key: value}))
+        assert export_plan(source, plan, Profile(1, 2, 4)), key
+        assert json.loads(sidecar_path(plan).read_text()) == facts
+    sidecar_path(plan).write_text("{")
+    assert export_plan(source, plan, Profile(1, 2, 4))
+
+
+def test_int8_for_the_cpu_is_refused_with_the_next_step(
+    dsah: tuple[Checkpoint, Path], int8_recipe: Recipe, tmp_path: Path
+) -> None:
+    export_onnx(dsah[0], tmp_path / "m.onnx", int8_recipe, budget=LOOSE)
+    with pytest.raises(ExportError, match="--precision int8 --target tensorrt"):
+        export_plan(tmp_path / "m.onnx", tmp_path / "m.plan")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_the_sidecar_speaks_of_the_library(ordinal: tuple[Checkpoint, Path], tmp_path) -> None:
+    trt, library = import_tensorrt("tensorrt_rtx")
+    export_plan(ordinal[1] / "model.onnx", tmp_path / "m.plan", library="tensorrt_rtx")
+    facts = json.loads(sidecar_path(tmp_path / "m.plan").read_text())
+    assert (facts["library"], facts["library_version"]) == (library, trt.__version__)
+    assert CodeContract.from_json(facts["contract"]).segments == 6
+
+
+def test_a_plan_without_a_card_is_a_clear_error(
+    ordinal: tuple[Checkpoint, Path], tmp_path: Path
+) -> None:
+    from dsah_infer.cuda_runtime import driver_error
+
+    if not driver_error():
+        pytest.skip("this machine has an NVIDIA driver")
+    export_plan(ordinal[1] / "model.onnx", tmp_path / "m.plan")
+    with pytest.raises(DeviceError, match="needs an NVIDIA card"):
+        TensorRtSession(tmp_path / "m.plan")
+
+
+@pytest.mark.parametrize("sizes", [(0, 1, 2), (4, 2, 8), (1, 8, 4)])
+def test_an_impossible_profile_is_refused(sizes: tuple[int, int, int]) -> None:
+    with pytest.raises(UsageError, match="1 <= min <= opt <= max"):
+        Profile(*sizes)
+
+
+def test_the_command(ordinal: tuple[Checkpoint, Path], tmp_path: Path, capsys) -> None:
+    source = str(ordinal[1] / "model.onnx")
+    assert main([source, "-o", str(tmp_path / "m.plan"), "--max", "16"]) == 0
+    assert "built; fp32" in capsys.readouterr().out
+    assert main([source, "-o", str(tmp_path / "m.plan"), "--max", "16"]) == 0
+    assert "already fits" in capsys.readouterr().out
+    assert main([source, "--min", "5", "--opt", "2"]) == 2
+    assert main([str(tmp_path / "none.onnx")]) == 1
