@@ -61,13 +61,32 @@ def _flowers17() -> Grid:
     return Grid("DSaH with its defaults on Flower-17", "data/flowers17.zip", 240, cells)
 
 
-def _attention() -> Grid:
-    cells = []
-    for attention in (True, False):
-        name = "with" if attention else "without"
-        settings: dict[str, object] = {"attention": attention}
-        cells.append(Cell("marks", f"dsah-48-{name}-attention", settings))
-    return Grid("what attention gains on the drawn set", "embedded:marks", 20, tuple(cells))
+def _marks(size: float) -> Grid:
+    name = f"marks{round(100 * size)}"
+    # Joint training takes three passes through a trunk per picture, hashing alone takes one.
+    cells = tuple(
+        Cell(
+            name,
+            f"dsah-48-{label}",
+            {
+                "bits": 48,
+                "attention": attention,
+                "image_size": 128,
+                "train_size": 128,
+                "min_area": 0.8,
+                "epochs": epochs,
+                "select": False,
+            },
+            note,
+        )
+        for label, attention, epochs, note in (
+            ("attention", True, 16, "attention and hashing"),
+            ("plain-equal-epochs", False, 16, "hashing alone, as many epochs"),
+            ("plain-equal-passes", False, 48, "hashing alone, as many trunk passes"),
+        )
+    )
+    title = f"what attention gains on the drawn set, marks of {size} of the side"
+    return Grid(title, f"embedded:marks?mark={size}", 25, cells)
 
 
-GRIDS = {"flowers17": _flowers17(), "marks": _attention()}
+GRIDS = {grid.cells[0].grid: grid for grid in (_flowers17(), *map(_marks, (0.12, 0.18, 0.25)))}

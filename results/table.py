@@ -53,20 +53,17 @@ def flowers17() -> str:
 
 
 def marks() -> str:
-    """MAP and pointing accuracy on the drawn set, with and without attention."""
+    """MAP and pointing accuracy on the drawn set by mark size, with and without attention."""
     lines = [
-        "| network | MAP@all | pointing accuracy | saliency inside the mark |",
-        "|---|---|---|---|",
+        "| mark, share of the side | network | MAP@all | pointing | saliency in the mark |",
+        "|---|---|---|---|---|",
     ]
-    for result in load("marks"):
-        saliency = result["measurement"]["saliency"]
-        name = "attention and hashing" if result["settings"]["attention"] else "hashing alone"
-        shown = (
-            ("–", "–")
-            if saliency is None
-            else tuple(f"{saliency[key]:.3f}" for key in ("pointing", "mass"))
-        )
-        lines.append(f"| {name} | {mean_map([result])} | {shown[0]} | {shown[1]} |")
+    for grid in sorted((ROOT / "results").glob("marks*")):
+        for result in load(grid.name):
+            saliency = result["measurement"]["saliency"] or {}
+            shown = [f"{saliency[k]:.3f}" if k in saliency else "–" for k in ("pointing", "mass")]
+            cells = [f"0.{grid.name[5:]}", result["note"], mean_map([result]), *shown]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
