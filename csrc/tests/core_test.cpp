@@ -1,0 +1,196 @@
+// Tests of the core that need no Python, so that they run under every sanitizer.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <thread>
+
+#include "file.hpp"
+#include "hash64.hpp"
+#include "index.hpp"
+
+using namespace dsah;
+
+#define CHECK(condition)                                                         \
+    do {                                                                         \
+        if (!(condition)) {                                                      \
+            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            std::exit(1);                                                        \
+        }                                                                        \
+    } while (false)
+
+namespace {
+
+std::mt19937_64 g_random(7);
+using Bytes = std::vector<std::uint8_t>;
+
+/// Codes of which about half repeat.
+Bytes random_codes(const Layout& layout, std::size_t n) {
+    Bytes codes(n * layout.bytes);
+    const unsigned spare = layout.bytes * 8 - layout.bits;
+    for (std::size_t i = 0; i < n; ++i) {
+        std::uint8_t* code = &codes[i * layout.bytes];
+        if (i && g_random() % 2) {
+            std::memcpy(code, &codes[g_random() % i * layout.bytes], layout.bytes);
+            continue;
+        }
+        for (unsigned b = 0; b < layout.bytes; ++b) code[b] = static_cast<std::uint8_t>(g_random());
+        code[layout.bytes - 1] =
+            static_cast<std::uint8_t>(code[layout.bytes - 1] >> spare << spare);
+    }
+    return codes;
+}
+
+std::int32_t distance(const Layout& layout, const std::uint8_t* a, const std::uint8_t* b) {
+    std::int32_t count = 0;
+    for (unsigned s = 0; s < layout.bits; s += layout.symbol_bits) {
+        bool differ = false;
+        for (unsigned i = s; i < s + layout.symbol_bits; ++i)
+            differ = differ || ((a[i / 8] ^ b[i / 8]) >> (7 - i % 8) & 1);
+        count += differ;
+    }
+    return count;
+}
+
+std::vector<Ranked> expected(const Layout& layout, const Bytes& codes,
+                             const std::vector<std::int64_t>& ids, const std::uint8_t* query,
+                             std::size_t k) {
+    std::vector<Ranked> all;
+    for (std::size_t i = 0; i < ids.size(); ++i)
+        all.push_back({distance(layout, &codes[i * layout.bytes], query), ids[i]});
+    std::sort(all.begin(), all.end());
+    all.resize(std::min(k, all.size()));
+    return all;
+}
+
+bool same(const std::vector<Ranked>& a, const std::vector<Ranked>& b) {
+    return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](auto& x, auto& y) {
+               return x.distance == y.distance && x.id == y.id;
+           });
+}
+
+std::vector<std::vector<Ranked>> ask(Index& index, const Bytes& queries, std::size_t k) {
+    Request request;
+    request.queries = queries.data();
+    request.count = queries.size() / index.layout().bytes;
+    request.k = k;
+    Stop never;
+    return index.search(*index.snapshot(), request, never);
+}
+
+void test_searches_equal_the_obvious() {
+    for (const Kernel* kernel : available_kernels())
+        for (const unsigned symbol_bits : {1u, 2u, 4u, 8u})
+            for (const unsigned bits : {5u, 8u, 12u, 16u, 24u, 32u, 48u, 64u, 72u, 104u, 256u}) {
+                if (bits % symbol_bits) continue;
+                Options options{bits, symbol_bits, 2, kernel->name, true};
+                for (const std::size_t n : {0, 1, 64, 65, 700}) {
+                    Index index(options);
+                    const Bytes codes = random_codes(index.layout(), n);
+                    const Bytes queries = random_codes(index.layout(), 2);
+                    std::vector<std::int64_t> ids(n);
+                    for (std::size_t i = 0; i < n; ++i)
+                        ids[i] = static_cast<std::int64_t>(n - i) * 3;
+                    index.add(codes.data(), n, ids.data());
+                    Stop never;
+                    for (int built = 0; built < 2; ++built) {
+                        const auto found = ask(index, queries, 20);
+                        for (std::size_t q = 0; q < 2; ++q)
+                            CHECK(same(found[q], expected(index.layout(), codes, ids,
+                                                          &queries[q * index.layout().bytes], 20)));
+                        index.build(never);
+                    }
+                }
+            }
+}
+
+void test_files_come_back_whole() {
+    const std::string path = "core-test-" + std::to_string(getpid()) + ".dsah";
+    for (const unsigned bits : {12u, 64u, 72u})
+        for (const bool mapped : {false, true}) {
+            Index index(Options{bits, 1, 1, "", true});
+            const Bytes codes = random_codes(index.layout(), 300);
+            index.add(codes.data(), 300, nullptr);
+            const std::int64_t gone[] = {0, 5, 299};
+            CHECK(index.remove(gone, 3) == 3);
+            write_index(*index.snapshot(), {{"a", "bytes"}}, path);
+            const IndexFile file = read_index(path, mapped, Verify::lazy);
+            CHECK(file.sections.at("a") == "bytes" && file.rows == 297);
+            Index again(Options{bits, 1, 1, "", true});
+            again.adopt(file, false);
+            const auto before = ask(index, codes, 5), after = ask(again, codes, 5);
+            for (std::size_t q = 0; q < before.size(); ++q) CHECK(same(before[q], after[q]));
+            again.add(codes.data(), 1, nullptr);
+            CHECK(again.snapshot()->pieces.back().last_id == 300);
+        }
+    std::remove(path.c_str());
+}
+
+void test_readers_and_a_writer() {
+    Index index(Options{64, 1, 2, "", true});
+    const Bytes codes = random_codes(index.layout(), 2000);
+    std::atomic<bool> done{false};
+    std::vector<std::thread> readers;
+    for (int r = 0; r < 3; ++r)
+        readers.emplace_back([&, r] {
+            std::size_t last = 0;
+            for (std::size_t i = static_cast<std::size_t>(r); !done; i = (i + 1) % 2000) {
+                const auto found = ask(index, Bytes(&codes[8 * i], &codes[8 * i] + 8), 3);
+                const std::size_t size = index.size();
+                CHECK(found[0].size() == std::min<std::size_t>(3, found[0].size()));
+                last = std::max(last, size);
+            }
+        });
+    Stop never;
+    for (std::size_t i = 0; i < 2000; ++i) {
+        const auto id = static_cast<std::int64_t>((i * 7919) % 2000);
+        index.add(&codes[8 * i], 1, &id, OnDuplicate::replace);
+        if (i % 300 == 50) index.build(never);
+        if (i % 500 == 70) index.compact();
+        if (i % 3 == 0) index.remove(&id, 1);
+    }
+    done = true;
+    for (auto& reader : readers) reader.join();
+    CHECK(index.size() == 2000 - 667);
+}
+
+void test_a_call_can_be_stopped() {
+    Index index(Options{64, 1, 2, "", false});
+    const Bytes codes = random_codes(index.layout(), 20000);
+    for (int i = 0; i < 20; ++i) index.add(codes.data(), 20000, nullptr);
+    Request request;
+    request.queries = codes.data();
+    request.count = 20000;
+    request.k = 5;
+    Stop now([] { return true; });
+    bool stopped = false;
+    try {
+        index.search(*index.snapshot(), request, now);
+    } catch (const Error& error) {
+        stopped = error.fault == Fault::interrupted;
+    }
+    CHECK(stopped);
+    CHECK(ask(index, Bytes(codes.begin(), codes.begin() + 8), 1)[0].size() == 1);
+}
+
+void test_checksum_is_xxh64() {
+    CHECK(Hash64::of("", 0) == 0xEF46DB3751D8E999u);  // published test vectors
+    CHECK(Hash64::of("abc", 3) == 0x44BC2CF5AD770999u);
+    const std::string text(1000, 'x');
+    Hash64 pieces;
+    for (std::size_t i = 0; i < 1000; i += 37)
+        pieces.update(text.data() + i, std::min<std::size_t>(37, 1000 - i));
+    CHECK(pieces.digest() == Hash64::of(text.data(), 1000));
+}
+
+}  // namespace
+
+int main() {
+    test_checksum_is_xxh64();
+    test_searches_equal_the_obvious();
+    test_files_come_back_whole();
+    test_readers_and_a_writer();
+    test_a_call_can_be_stopped();
+    std::puts("core: all tests passed");
+}

@@ -1,0 +1,172 @@
+// Opens mutated index files. Each must be refused with a named error or open and answer a search;
+// never crash, hang, or ask for more memory than the file is long. Build it with ASan.
+//
+//   fuzz_file ROUNDS [SEED]
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <random>
+
+#include "file.hpp"
+#include "file_format.hpp"
+#include "hash64.hpp"
+#include "index.hpp"
+
+using namespace dsah;
+
+namespace {
+std::size_t g_allowed = SIZE_MAX;                        // bytes that one allocation may take
+constexpr std::size_t kRounding = std::size_t{8} << 20;  // huge pages
+
+void judge(std::size_t bytes) {
+    if (bytes <= g_allowed) return;
+    std::fprintf(stderr, "asked for %zu bytes, %zu allowed\n", bytes, g_allowed);
+    std::abort();
+}
+}  // namespace
+
+extern "C" void* __real_mmap(void*, std::size_t, int, int, int, off_t);
+extern "C" void* __wrap_mmap(void* at, std::size_t bytes, int p, int f, int fd, off_t offset) {
+    judge(bytes);
+    return __real_mmap(at, bytes, p, f, fd, offset);
+}
+
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+
+Bytes whole_file(const std::string& path) {
+    std::FILE* file = std::fopen(path.c_str(), "rb");
+    Bytes bytes(1 << 20);
+    bytes.resize(std::fread(bytes.data(), 1, bytes.size(), file));
+    std::fclose(file);
+    return bytes;
+}
+
+std::vector<Bytes> seeds(std::mt19937_64& random) {
+    const std::string path = "/tmp/fuzz-seed-" + std::to_string(getpid());
+    std::vector<Bytes> files;
+    for (const unsigned bits : {12u, 64u, 72u})
+        for (const bool named : {false, true}) {
+            Index index(Options{bits, 1, 1, "", false});
+            const std::size_t n = named ? 70 : 3;
+            Bytes codes(n * index.layout().bytes);
+            std::vector<std::int64_t> ids(n);
+            for (std::size_t i = 0; i < n; ++i) {
+                codes[i * index.layout().bytes] = static_cast<std::uint8_t>(random());
+                ids[i] = static_cast<std::int64_t>((i * 37) % 1000);
+            }
+            index.add(codes.data(), n, named ? ids.data() : nullptr);
+            write_index(*index.snapshot(), {{"items", "[]"}, {"model", "some text"}}, path);
+            files.push_back(whole_file(path));
+        }
+    unlink(path.c_str());
+    return files;
+}
+
+void mutate(Bytes& file, std::mt19937_64& random) {
+    static const std::uint64_t kEdges[] = {
+        0, 1, 63, 64, 0x7FFFFFFF, 0xFFFFFFFF, 1ull << 40, 1ull << 62, ~0ull - 7, ~0ull};
+    for (std::size_t times = 1 + random() % 4; times && !file.empty(); --times) {
+        // Header and table are where the sizes are: aim there three times out of four.
+        const std::size_t reach =
+            random() % 4 ? std::min<std::size_t>(file.size(), 240) : file.size();
+        const std::size_t at = random() % reach;
+        switch (random() % 6) {
+            case 0:
+                file[at] ^= static_cast<std::uint8_t>(1u << random() % 8);
+                break;
+            case 1:
+                file[at] = static_cast<std::uint8_t>(random());
+                break;
+            case 2:
+                file.resize(random() % (file.size() + 1));
+                break;
+            case 3:
+                file.insert(file.end(), random() % 200, static_cast<std::uint8_t>(random()));
+                break;
+            default: {
+                const std::uint64_t value = kEdges[random() % 10] + random() % 3;
+                const std::size_t word = at / 4 * 4, width = random() % 2 ? 8 : 4;
+                if (word + width <= file.size()) std::memcpy(&file[word], &value, width);
+            }
+        }
+    }
+}
+
+/// Makes the checksums right again, as an attacker would.
+void forge(Bytes& file) {
+    FileHeader header;
+    if (file.size() < sizeof header) return;
+    std::memcpy(&header, file.data(), sizeof header);
+    const std::size_t table = std::size_t{header.sections} * sizeof(FileSection);
+    if (header.sections > 64 || sizeof header + table > file.size()) return;
+    for (std::size_t s = 0; s < header.sections; ++s) {
+        FileSection section;
+        std::uint8_t* place = &file[sizeof header + s * sizeof section];
+        std::memcpy(&section, place, sizeof section);
+        if (section.offset > file.size() || section.bytes > file.size() - section.offset) continue;
+        section.checksum = Hash64::of(&file[section.offset], section.bytes);
+        std::memcpy(place, &section, sizeof section);
+    }
+    Hash64 hash;
+    hash.update(&header, offsetof(FileHeader, checksum));
+    hash.update(&file[sizeof header], table);
+    header.checksum = hash.digest();
+    std::memcpy(file.data(), &header, sizeof header);
+}
+
+/// "opened", or which kind of refusal.
+const char* open_and_search(const Bytes& file, bool mapped, bool eager) {
+    const int fd = memfd_create("fuzz", MFD_CLOEXEC);
+    if (write(fd, file.data(), file.size()) != static_cast<ssize_t>(file.size())) std::abort();
+    const char* verdict = "opened";
+    try {
+        g_allowed = file.size() + kRounding;
+        const IndexFile opened =
+            read_index(fd, "file", mapped && !file.empty(), eager ? Verify::eager : Verify::lazy);
+        Index index(Options{opened.layout.bits, opened.layout.symbol_bits, 1, "", false});
+        index.adopt(opened, eager);
+        const Bytes query(index.layout().bytes, 0);
+        Request request;
+        request.queries = query.data();
+        request.count = 1;
+        request.k = 5;
+        Stop never;
+        index.search(*index.snapshot(), request, never);
+        const std::int64_t ids[] = {0, 1, 37};
+        index.remove(ids, 3);
+        index.compact();
+    } catch (const Error& error) {
+        if (error.fault != Fault::file && error.fault != Fault::io) std::abort();
+        verdict = error.fault == Fault::file ? "refused" : "unreadable";
+    }
+    g_allowed = SIZE_MAX;
+    close(fd);
+    return verdict;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const unsigned long rounds = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 20000;
+    const unsigned long seed = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 1;
+    std::mt19937_64 random(seed);
+    const std::vector<Bytes> files = seeds(random);
+    std::map<std::string, unsigned long> verdicts;
+    for (const Bytes& file : files)
+        if (std::strcmp(open_and_search(file, false, true), "opened") != 0) std::abort();
+    for (unsigned long i = 0; i < rounds; ++i) {
+        Bytes file = files[random() % files.size()];
+        mutate(file, random);
+        if (random() % 2) forge(file);
+        ++verdicts[open_and_search(file, random() % 2, random() % 2)];
+    }
+    std::printf("%lu mutated files, seed %lu:", rounds, seed);
+    for (const auto& [verdict, count] : verdicts) std::printf(" %lu %s", count, verdict.c_str());
+    std::printf("\n");
+}

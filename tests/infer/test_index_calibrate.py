@@ -1,0 +1,62 @@
+"""Calibration against plain counting, and its picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dsah_infer import HammingIndex
+from dsah_infer.calibrate import calibrate
+from dsah_infer.errors import UsageError
+from tests.infer.ranking_reference import distances
+
+
+def labelled(rng, n=300, bits=32, flip=0.1):
+    labels = rng.integers(0, 5, n)
+    base = rng.integers(0, 2, (5, bits), dtype=np.uint8)[labels]
+    return np.packbits(base ^ (rng.random((n, bits)) < flip), axis=1), labels
+
+
+@pytest.mark.parametrize("symbol_bits", [1, 4])
+def test_calibration_counts_pairs(symbol_bits, tmp_path):
+    codes, labels = labelled(np.random.default_rng(0))
+    found = calibrate(codes, labels, bits=32, symbol_bits=symbol_bits, precision=0.9)
+    table = distances(codes, codes, 32, symbol_bits)
+    upper = np.triu(np.ones_like(table, bool), 1)
+    equal = labels[:, None] == labels[None]
+    for radius in range(32 // symbol_bits + 1):
+        inside = upper & (table <= radius)
+        hits, pairs = (inside & equal).sum(), inside.sum()
+        assert found.same[: radius + 1].sum() == hits
+        if pairs:
+            assert found.precision[radius] == hits / pairs
+            good = hits / pairs >= 0.9
+            assert good == (radius <= found.radius)
+        expected = 1000 * (inside & ~equal).sum() / upper.sum()
+        assert found.expected_false_hits(radius, 1000) == pytest.approx(expected)
+    assert found.recall[-1] == 1
+    found.plot(tmp_path / "plot.png")
+    assert Image.open(tmp_path / "plot.png").size[0] > 500
+
+
+def test_expected_false_hits_are_what_a_gallery_then_shows():
+    rng = np.random.default_rng(1)
+    codes, labels = labelled(rng, 4000, 24, 0.15)
+    index = HammingIndex(24)
+    index.add(codes[2000:])
+    found = index.calibrate(codes[:2000], labels[:2000], precision=0.97)
+    assert found.gallery_size == 2000
+    lims, _, ids = index.range_search(codes[:2000], found.radius)
+    wrong = np.repeat(labels[:2000], np.diff(lims)) != labels[2000:][ids]
+    assert wrong.sum() / 2000 == pytest.approx(found.expected_false_hits(found.radius), rel=0.1)
+
+
+def test_no_radius_is_precise_enough():
+    codes = np.zeros((10, 1), np.uint8)
+    assert calibrate(codes, np.arange(10), bits=8).radius is None
+    same = calibrate(codes, np.zeros(10, int), bits=8)
+    assert same.radius == 8
+    for bad in ({"labels": [0.5] * 10}, {"labels": range(9)}, {"precision": 0}):
+        with pytest.raises(UsageError):
+            calibrate(codes, **{"labels": np.arange(10), "bits": 8, **bad})

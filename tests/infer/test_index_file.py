@@ -1,0 +1,229 @@
+"""The file: golden bytes, refusals from hand-made bytes, crashes, mutations, contracts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dsah_infer import HammingIndex
+from dsah_infer.contract import CodeContract
+from dsah_infer.errors import ContractError, IndexFileError, SpaceMismatchError, UsageError
+from tests.infer.ranking_reference import random_codes
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "tests" / "data"
+CONTRACT = CodeContract(method="dsah", bits=12, space="flowers", fingerprint="f1")
+
+
+def golden_indexes():
+    """What the golden files of format version 1 hold, by file name."""
+    counting = HammingIndex(64)
+    counting.add((np.arange(70 * 8) * 37 % 251).astype(np.uint8).reshape(70, 8))
+    named = HammingIndex(12, contract=CONTRACT)
+    codes = np.array([[i * 29 % 256, i * 16 % 256 & 0xF0] for i in range(20)], np.uint8)
+    named.add(codes, [(i * 7) % 20 + 5 for i in range(20)])
+    named.remove([5, 9])
+    named.sections["items"] = b'["a.jpg"]'
+    symbols = HammingIndex(72, symbol_bits=4)
+    symbols.add((np.arange(3 * 9) * 11 % 256).astype(np.uint8).reshape(3, 9))
+    return {"index_v1": counting, "index_v1_ids": named, "index_v1_symbols": symbols}
+
+
+@pytest.mark.parametrize("name", ["index_v1", "index_v1_ids", "index_v1_symbols"])
+@pytest.mark.parametrize("mmap", [False, True])
+def test_golden_files_open_for_ever(name, mmap):
+    path, index = DATA / f"{name}.dsah", golden_indexes()[name]
+    loaded = HammingIndex.load(path, mmap=mmap)
+    assert (loaded.bits, loaded.symbol_bits, len(loaded)) == (
+        index.bits,
+        index.symbol_bits,
+        len(index),
+    )
+    assert loaded.contract == index.contract
+    assert loaded.fingerprints == index.fingerprints
+    assert loaded.sections == index.sections
+    for (a, b), (c, d) in zip(loaded.chunks(), index.chunks(), strict=True):
+        np.testing.assert_array_equal(a, c)
+        np.testing.assert_array_equal(b, d)
+    loaded.add(a[:1])
+    index.add(a[:1])
+    assert loaded.search(a[:1], 99)[1].tolist() == index.search(a[:1], 99)[1].tolist()
+
+
+@pytest.mark.parametrize("name", ["index_v1", "index_v1_ids", "index_v1_symbols"])
+def test_version_1_is_written_byte_for_byte(name, tmp_path):
+    golden_indexes()[name].save(tmp_path / "now")
+    assert (tmp_path / "now").read_bytes() == (DATA / f"{name}.dsah").read_bytes()
+
+
+def refused(path, content, match, **options):
+    path.write_bytes(content)
+    with pytest.raises(IndexFileError, match=match):
+        HammingIndex.load(path, **options)
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_refusals_from_hand_made_bytes(tmp_path, mmap):
+    good = (DATA / "index_v1.dsah").read_bytes()
+    path = tmp_path / "bad"
+
+    def edit(at, value, form="<I"):
+        changed = bytearray(good)
+        struct.pack_into(form, changed, at, value)
+        return bytes(changed)
+
+    refused(path, b"", "too short", mmap=mmap)
+    refused(path, good[:60], "too short", mmap=mmap)
+    refused(path, b"PK\x03\x04" + good[4:], "first bytes", mmap=mmap)
+    refused(path, edit(8, 2), "format version 2.*upgrade", mmap=mmap)
+    refused(path, edit(8, 0), "version 0", mmap=mmap)
+    refused(path, edit(12, 65), "sections", mmap=mmap)
+    refused(path, edit(16, 48), "checksum", mmap=mmap)
+    refused(path, edit(24, 2**60, "<Q"), "checksum", mmap=mmap)
+    refused(path, good[:-1], "bytes, its header says", mmap=mmap)
+    refused(path, good + b"\0", "bytes, its header says", mmap=mmap)
+    flipped = bytearray(good)
+    flipped[-3] ^= 1
+    refused(path, bytes(flipped), "codes fail the checksum", mmap=mmap, verify="eager")
+    with pytest.raises(IndexFileError, match="regular file"):
+        HammingIndex.load(tmp_path)
+    with pytest.raises(OSError, match="cannot open"):
+        HammingIndex.load(tmp_path / "missing")
+
+
+def test_lazy_checksums_are_compared_before_the_first_answer(tmp_path):
+    bad = bytearray((DATA / "index_v1.dsah").read_bytes())
+    bad[-3] ^= 1
+    (tmp_path / "bad").write_bytes(bad)
+    index = HammingIndex.load(tmp_path / "bad", mmap=True)
+    assert len(index) == 70
+    for _ in range(2):
+        with pytest.raises(IndexFileError, match="checksum"):
+            index.search(np.zeros((1, 8), np.uint8), 1)
+
+
+def test_a_mapped_index_is_copied_on_write(tmp_path):
+    path = tmp_path / "a"
+    shutil.copy(DATA / "index_v1.dsah", path)
+    before = path.read_bytes()
+    index = HammingIndex.load(path, mmap=True)
+    assert index.stats()["mapped"]
+    code = np.full((1, 8), 9, np.uint8)
+    index.add(code)
+    index.upsert(code, [3])
+    index.remove([4])
+    assert path.read_bytes() == before
+    assert sorted(index.search(code, 2)[1][0].tolist()) == [3, 70]
+    index.save(path)  # over the very file that is mapped
+    again = HammingIndex.load(path)
+    assert (len(again), 4 in again, index.get([3]).tolist()) == (70, False, code.tolist())
+
+
+def test_a_failed_save_leaves_nothing_behind(tmp_path):
+    index = golden_indexes()["index_v1"]
+    with pytest.raises(OSError, match="cannot create"):
+        index.save(tmp_path / "missing" / "a")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="cannot rename"):
+        index.save(tmp_path / "folder")
+    index.sections["x" * 15] = b""
+    with pytest.raises(UsageError, match="14 bytes"):
+        index.save(tmp_path / "a")
+    index.sections = {"contract": b""}
+    with pytest.raises(UsageError, match="belong to the index"):
+        index.save(tmp_path / "a")
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def kill_saves(tmp_path, times):
+    """Children forked from this warm process save over a file and are killed at any moment."""
+    rng = np.random.default_rng(0)
+    old, new = HammingIndex(64), HammingIndex(64)
+    old.add(random_codes(rng, 20_000, 64))
+    new.add(random_codes(rng, 300_000, 64), np.arange(300_000)[::-1])
+    path = tmp_path / "a"
+    start = time.perf_counter()
+    new.save(path)
+    spent = time.perf_counter() - start
+    seen = set()
+    for _ in range(times):
+        old.save(path)
+        child = os.fork()
+        if child == 0:
+            new.save(path)
+            os._exit(0)
+        time.sleep(rng.uniform(0, 1.3 * spent))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        found = HammingIndex.load(path, verify="eager")
+        assert len(found) in (len(old), len(new))
+        seen.add(len(found))
+        for leftover in tmp_path.glob("a.tmp-*"):
+            leftover.unlink()
+    return seen
+
+
+def test_kill_during_save_leaves_the_old_file_or_the_new(tmp_path):
+    assert kill_saves(tmp_path, 50)
+
+
+@pytest.mark.slow
+def test_kill_during_save_many_times(tmp_path):
+    assert len(kill_saves(tmp_path, 500)) == 2  # both outcomes were met
+
+
+def native(target, out, flags):
+    make = shutil.which("make")
+    compiler = shutil.which(os.environ.get("CXX", "g++"))
+    if not make or not compiler:
+        pytest.skip("needs make and a C++ compiler")
+    command = [make, "-s", "-j2", "-C", str(ROOT / "csrc"), f"OUT={out}", f"FLAGS={flags}", target]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return target
+
+
+SANITIZED = "-O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
+
+
+def test_mutated_files_open_without_harm():
+    """20,000 mutations under ASan and UBSan; `make fuzz` runs a million."""
+    out = ROOT / "build" / "asan"
+    binary = native(f"{out}/fuzz_file", out, SANITIZED)
+    done = subprocess.run([binary, "20000"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "20000 mutated files" in done.stdout
+    assert "refused" in done.stdout
+    assert "opened" in done.stdout
+
+
+def test_contracts_guard_the_space(tmp_path):
+    codes = np.zeros((2, 2), np.uint8)
+    index = HammingIndex(12, contract=CONTRACT)
+    student = CONTRACT.replace(fingerprint="f2")
+    foreign = CONTRACT.replace(space="dogs")
+    index.add(codes, contract=CONTRACT)
+    for call in (index.add, lambda c, **kw: index.search(c, 1, **kw)):
+        with pytest.raises(SpaceMismatchError, match="dogs"):
+            call(codes, contract=foreign)
+        with pytest.raises(SpaceMismatchError, match="other_fingerprint='accept'"):
+            call(codes, contract=student)
+    index.search(codes, 1, contract=student, other_fingerprint="accept")
+    assert index.fingerprints == ("f1",)
+    index.add(codes, contract=student, other_fingerprint="accept")
+    index.search(codes, 1, contract=student)
+    index.save(tmp_path / "a")
+    assert HammingIndex.load(tmp_path / "a").fingerprints == ("f1", "f2")
+    other = HammingIndex(12, contract=foreign)
+    with pytest.raises(SpaceMismatchError):
+        index.merge(other)
+    with pytest.raises(ContractError, match="bits = 12"):
+        HammingIndex(13, contract=CONTRACT)
