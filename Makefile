@@ -10,7 +10,7 @@ RUN := $(BIN)/python
 PIP := $(RUN) -m pip --disable-pip-version-check -q
 BUILD_INPUTS := $(wildcard csrc/*.cpp csrc/*.hpp) setup.py pyproject.toml constraints.txt
 
-.PHONY: help venv format lint types test test-full check demo results clean
+.PHONY: help venv format lint types test test-full check demo results sanitize fuzz bench-rank clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,17 @@ demo: $(READY) ## train, export, index, search, pictures; DATA=folder-or-archive
 
 results: $(READY) ## measure every figure that has no file yet (hours; resumable); DATA_DIR=folder
 	@$(RUN) results/run.py $(if $(DATA_DIR),--data '$(DATA_DIR)')
+
+sanitize: ## the C++ core under ASan, UBSan and TSan
+	@$(MAKE) -s -C csrc OUT=../build/asan FLAGS="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all" test
+	@$(MAKE) -s -C csrc OUT=../build/tsan FLAGS="-O1 -fsanitize=thread" test
+
+fuzz: ## open a million mutated index files under ASan and UBSan; the result is kept
+	@$(MAKE) -s -C csrc OUT=../build/asan FLAGS="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all" ../build/asan/fuzz_file
+	@build/asan/fuzz_file 1000000 > build/fuzz.txt && cat build/fuzz.txt && cp build/fuzz.txt bench/results/fuzz.txt
+
+bench-rank: $(READY) ## the ranker against FAISS and USearch; wants a quiet machine
+	@$(RUN) bench/rank.py $(if $(QUICK),--quick)
 
 check: lint test ## what CI runs
 
