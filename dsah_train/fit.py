@@ -190,7 +190,12 @@ class Run:
         )
         while self.at.epoch < self.at.epochs:
             began = time.monotonic()
-            losses = method.epoch(data, self.at.epoch, self.at.epochs)
+            try:
+                losses = method.epoch(data, self.at.epoch, self.at.epochs)
+            except KeyboardInterrupt:
+                if not (self.out / "ckpt.pt").exists():  # stopped in the very first epoch
+                    self._save_checkpoint(method)
+                raise
             self.at.epoch += 1
             score = None
             last = self.at.epoch == self.at.epochs
@@ -249,6 +254,10 @@ class Run:
 
     def _save(self, method: Method) -> None:
         """Write the usable checkpoint, then the state to resume from."""
+        self._save_checkpoint(method)
+        self._save_state(method.state_dict())
+
+    def _save_checkpoint(self, method: Method) -> None:
         if not is_main():
             return
         metrics = dict(self.at.metrics)
@@ -262,7 +271,6 @@ class Run:
             metrics=metrics,
             space=self.space,
         )
-        self._save_state(method.state_dict())
 
     def _save_state(self, method: dict[str, Any] | None) -> None:
         if not is_main():
