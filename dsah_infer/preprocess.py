@@ -7,7 +7,7 @@ Training, evaluation and runtime all call `load_picture`; nothing else decodes a
    `FORMATS`; of an animated or multi-page file the first frame counts.
 2. **Limits.** A file has at most `MAX_FILE_BYTES`, a picture at most `MAX_PIXELS`, of which at
    most `MAX_DECODED_PIXELS` are really decoded (after step 3); pictures of more than
-   `LARGE_PIXELS` are decoded one at a time.
+   `LARGE_PIXELS` are decoded one at a time, each in less than 1 GiB of memory.
 3. **Draft.** A JPEG is decoded at the smallest of 1/1, 1/2, 1/4, 1/8 of its size that keeps the
    side of the crop at no less than twice S.
 4. **Crop.** The centre square whose side is ``crop`` times the shorter side, in fractions of a
@@ -59,8 +59,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 MAX_FILE_BYTES = 512 * 2**20
 #: The size at which Pillow too speaks of a decompression bomb: 179 megapixels.
 MAX_PIXELS = 178_956_970
-MAX_DECODED_PIXELS = 2**27
-LARGE_PIXELS = 2**25
+MAX_DECODED_PIXELS = 2**26
+LARGE_PIXELS = 2**24
 
 #: Filter and its radius in target pixels.
 _FILTERS = {
@@ -199,7 +199,7 @@ def _from_file(
             _check_size(image.width, image.height, image.width * image.height)
         side = math.ceil(2 * rule.size / rule.crop)
         image.draft(None, (side, side))
-        return _square(image, rule)
+        return _square(image, rule, own=True)
 
 
 def _known_formats() -> list[str]:
@@ -217,22 +217,22 @@ def _check_size(width: int, height: int, decoded: int) -> None:
         )
 
 
-def _square(image: Image.Image, rule: PixelRule) -> npt.NDArray[np.uint8]:
-    """Steps 4 to 7 on an opened picture."""
+def _square(image: Image.Image, rule: PixelRule, *, own: bool = False) -> npt.NDArray[np.uint8]:
+    """Steps 4 to 7 on an opened picture; one of our ``own`` is closed as soon as it can be."""
     pixels = image.width * image.height
     _check_size(image.width, image.height, pixels)
     resample, radius = _FILTERS[rule.filter]
     with _large_gate(pixels):
         image.load()
-        width, height = image.size
-        side = rule.crop * min(width, height)
+        side = rule.crop * min(image.size)
         margin = math.ceil(radius * max(1.0, side / rule.size)) + 1
-        part = _centre(image, side, margin)
-    part = _rgb(_upright(part, image))
-    left, top = (part.width - side) / 2, (part.height - side) / 2
-    box = (left, top, left + side, top + side)
-    square = part.resize((rule.size, rule.size), resample, box=box)
-    return np.asarray(square)
+        part, turn = _centre(image, side, margin), _turn(image)
+        if own:
+            image.close()  # frees its pixels, which may be hundreds of megabytes
+        part = _rgb(part if turn is None else part.transpose(turn))
+        left, top = (part.width - side) / 2, (part.height - side) / 2
+        box = (left, top, left + side, top + side)
+        return np.asarray(part.resize((rule.size, rule.size), resample, box=box))
 
 
 def _centre(image: Image.Image, side: float, margin: int) -> Image.Image:
@@ -242,22 +242,25 @@ def _centre(image: Image.Image, side: float, margin: int) -> Image.Image:
     return image.crop((left, top, image.width - left, image.height - top))
 
 
-def _upright(part: Image.Image, original: Image.Image) -> Image.Image:
+def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
-        turn = _TURNS.get(original.getexif().get(_ORIENTATION_TAG, 1))
+        return _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # damaged EXIF must not cost a readable picture
-        turn = None
-    return part if turn is None else part.transpose(turn)
+        return None
 
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise _UnusableError("floating-point pixels have no known range; save it as 8 or 16 bit")
     if image.mode == "I" or image.mode.startswith("I;16"):
-        wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+        wide = np.asarray(image).astype(np.int32)
+        np.clip(wide, 0, 65535, out=wide)
+        wide += 128
+        wide //= 257
+        image = Image.fromarray(wide.astype(np.uint8))
     if image.has_transparency_data:
-        over = image.convert("RGBA")
-        white = Image.new("RGBA", over.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, over).convert("RGB")
-    return image.convert("RGB")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        white.alpha_composite(image)  # in place
+        image = white
+    return image if image.mode == "RGB" else image.convert("RGB")

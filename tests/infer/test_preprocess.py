@@ -6,6 +6,8 @@ import io
 import json
 import os
 import struct
+import subprocess
+import sys
 import threading
 import zlib
 from pathlib import Path
@@ -263,6 +265,42 @@ def test_a_progressive_jpeg_counts_in_full(monkeypatch: pytest.MonkeyPatch) -> N
     assert load_picture(encoded(image, "JPEG"), RULE).shape == (32, 32, 3)
     with pytest.raises(PictureError, match="limit"):
         load_picture(encoded(image, "JPEG", progressive=True), RULE)
+
+
+PEAK = """
+import resource, sys
+import numpy as np
+from dsah_infer.contract import PixelRule
+from dsah_infer.preprocess import load_picture
+load_picture(np.zeros((99, 99, 3), np.uint8), PixelRule())
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+load_picture(sys.argv[1], PixelRule())
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "kind", "options"),
+    [
+        ("RGBA", "png", {}),
+        ("LA", "png", {}),
+        ("I;16", "tiff", {}),
+        ("CMYK", "jpeg", {}),
+        ("RGB", "jpeg", {"progressive": True}),
+        ("RGB", "webp", {"lossless": True, "method": 0}),
+    ],
+)
+def test_the_largest_pictures_cost_less_than_a_gibibyte(
+    tmp_path: Path, mode: str, kind: str, options: dict[str, object]
+) -> None:
+    path = tmp_path / f"large.{kind}"
+    Image.new(mode, (8180, 8180)).save(path, **options)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, cwd=Path.cwd()
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1024
 
 
 def test_a_file_of_absurd_length_is_not_read(tmp_path: Path) -> None:
