@@ -88,7 +88,7 @@ class FusedEncoder(nn.Module):
 
     def symbols(self, activations: Tensor) -> Tensor:
         """Activations (N, A) to symbols float32 (N, segments) by the contract's rule."""
-        if self.model.symbol_arity == 2 and self.contract.activations == self.contract.bits:
+        if self.contract.activations == self.contract.bits:  # sign codes: one for each bit
             return (activations >= 0).float()
         shape = (-1, self.contract.segments, self.contract.arity)
         return first_largest(activations.reshape(shape))

@@ -71,10 +71,14 @@ def quantize(
     options: dict[str, Any] = {"CalibStridedMinMax": 1}
     if tensorrt:
         options |= {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
+    model = onnx.shape_inference.infer_shapes(model)
+    # The exporter has folded and simplified already; this says so to onnxruntime, which would
+    # otherwise advise its own clean-up by a warning.
+    onnx.helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         out = Path(folder) / "quantized.onnx"
         quantize_static(
-            onnx.shape_inference.infer_shapes(model),
+            model,
             out,
             _Pictures(images),
             quant_format=QuantFormat.QDQ,

@@ -28,7 +28,7 @@ from export.parity import Parity, compare, run_onnx, tie_bound
 from export.pictures import BATCHES, fixed_pictures
 from export.quantize import TARGETS, quantize
 
-__all__ = ["PRECISIONS", "Recipe", "Written", "export_onnx", "main"]
+__all__ = ["PRECISIONS", "Recipe", "Written", "export_onnx", "judge", "main"]
 
 PRECISIONS = ("fp32", "fp16", "int8")
 Pictures = npt.NDArray[np.uint8]
@@ -108,7 +108,7 @@ def export_onnx(
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
         part = Path(folder) / out.name
         part.write_bytes(content)
-        written = _judge(part, checkpoint, images, budget or Budget(), data)
+        written = judge(part, checkpoint, images, budget or Budget(), data)
         part.replace(out)
     return written
 
@@ -131,7 +131,7 @@ def _graph(checkpoint: Checkpoint, contract: CodeContract, recipe: Recipe) -> on
     return model
 
 
-def _judge(
+def judge(
     path: Path, checkpoint: Checkpoint, images: Pictures, budget: Budget, data: Labelled | None
 ) -> Written:
     """Check a written file: ONNX rules, its contract, and its codes against the checkpoint."""

@@ -37,7 +37,6 @@ def test_the_lowest_index_wins_a_tie(arity: int, seed: int) -> None:
 def test_zero_and_negative_zero_are_bit_one() -> None:
     checkpoint = ordinal_checkpoint(4, 2)
     contract = checkpoint.contract.replace(arity=2, activations=4)
-    checkpoint.model.symbol_arity = 2
     fused = FusedEncoder(checkpoint.model, contract)
     activations = torch.tensor([[0.0, -0.0, 1e-45, -1e-45]])
     assert fused.symbols(activations).tolist() == [[1, 1, 1, 0]]

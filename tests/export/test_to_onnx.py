@@ -18,7 +18,7 @@ from export.gate import Budget
 from export.onnx_model import serialise
 from export.parity import compare, run_onnx, tie_bound
 from export.pictures import fixed_pictures
-from export.to_onnx import Recipe, _judge, export_onnx
+from export.to_onnx import Recipe, export_onnx, judge
 from tests.export.conftest import ROOT, run_script
 from tests.export.tiny_models import SIZE, write_checkpoint
 
@@ -133,7 +133,7 @@ def test_a_graph_that_disagrees_is_refused(dsah: tuple[Checkpoint, Path], tmp_pa
     del model.metadata_props[:]
     (tmp_path / "moved.onnx").write_bytes(serialise(model, contract))
     with pytest.raises(ExportError, match=r"bits flip, allowed 0\.010%"):
-        _judge(tmp_path / "moved.onnx", checkpoint, fixed_pictures(SIZE), Budget(), None)
+        judge(tmp_path / "moved.onnx", checkpoint, fixed_pictures(SIZE), Budget(), None)
 
 
 def test_over_budget_leaves_the_old_file_and_nothing_else(

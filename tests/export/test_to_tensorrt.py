@@ -52,6 +52,16 @@ def test_every_method_builds_in_every_precision(
     assert facts["onnx_fingerprint"] == written.model.contract.fingerprint
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["squeezenet1_1", "resnet18", "mobilenet_v3_small", "vgg16"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_every_backbone_builds(tmp_path: Path, backbone: str, precision: str) -> None:
+    checkpoint = write_checkpoint(tmp_path / "ckpt.pt", backbone=backbone)
+    recipe = Recipe(precision, "tensorrt", fixed_pictures(SIZE, 8))
+    export_onnx(checkpoint, tmp_path / "m.onnx", recipe, budget=LOOSE)
+    assert export_plan(tmp_path / "m.onnx", tmp_path / "m.plan")
+
+
 def test_a_plan_that_fits_is_kept_and_any_other_is_rebuilt(
     ordinal: tuple[Checkpoint, Path], tmp_path: Path
 ) -> None:

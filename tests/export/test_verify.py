@@ -70,10 +70,11 @@ def test_a_file_of_another_run_is_refused(
 
 
 def test_to_onnx_judges_map_on_given_data(
-    folder: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = folder / "again.onnx"
-    arguments = [str(folder / "ckpt.pt"), "-o", str(out), "--data", str(picture_folder)]
+    write_checkpoint(tmp_path / "ckpt.pt", backbone="alexnet", method="dpsh")
+    out = tmp_path / "model.onnx"
+    arguments = [str(tmp_path / "ckpt.pt"), "-o", str(out), "--data", str(picture_folder)]
     assert to_onnx(arguments) == 0
     assert "MAP@all: torch" in capsys.readouterr().out
     out.unlink()
