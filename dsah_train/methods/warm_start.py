@@ -16,7 +16,7 @@ __all__ = ["fit_head"]
 
 
 def fit_head(
-    head: nn.Module,
+    head: nn.Linear,
     features: Tensor,
     targets: Tensor,
     loss: Callable[[Tensor, Tensor], Tensor],
@@ -30,7 +30,7 @@ def fit_head(
     """Fit a head to fixed features with AdamW and a cosine schedule.
 
     Args:
-        head: Maps features (B, F) to activations (B, k); trained in place.
+        head: The hash layer, features (B, F) to activations (B, k); trained in place.
         features: Float32 (n, F).
         targets: Multi-hot (n, C).
         loss: ``loss(activations, targets)``, a scalar.
@@ -43,6 +43,11 @@ def fit_head(
     Returns:
         The last loss.
     """
+    # Features behind a ReLU are all positive: pictures would begin with nearly the same code, every
+    # step would shift all of them at once, and losses of distances would tell classes by length
+    # instead of by sign. The mean is taken off, and put into the bias in the end.
+    mean = features.mean(0)
+    features = features - mean
     rng = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -54,4 +59,6 @@ def fit_head(
         value.backward()
         optimizer.step()
         schedule.step()
+    with torch.no_grad():
+        head.bias.sub_(head.weight @ mean)
     return float(value.detach())
