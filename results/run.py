@@ -45,6 +45,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def commit() -> str:
+    """The commit of the code that measured."""
+    command = ["git", "rev-parse", "--short=12", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
 def measure(cell: Cell, data: str, work: Path, out: Path) -> None:
     """Train and evaluate one cell, then write its result file."""
     run = work / cell.name
@@ -69,6 +75,7 @@ def measure(cell: Cell, data: str, work: Path, out: Path) -> None:
         "training": json.loads((run / "ckpt.json").read_text())["metrics"],
         "seconds": round(time.monotonic() - began, 1),
         "load_before": os.getloadavg()[0],
+        "commit": commit(),
         "machine": machine(),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
