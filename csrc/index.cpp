@@ -121,6 +121,7 @@ void Index::append(Snapshot& next, const std::uint8_t* packed, std::size_t count
     next.ascending = next.ascending && (!ids || (ids[0] > previous && is_rising(ids, count)));
     piece.rows += count;
     piece.last_id = piece.id(piece.rows - 1);
+    copy_open_block(piece);
     next.span = piece.first + piece.rows;
     next.live += count;
     const std::int64_t largest =
@@ -131,6 +132,15 @@ void Index::append(Snapshot& next, const std::uint8_t* packed, std::size_t count
         longer->resize(next.span / 32 + 64, ~std::uint64_t{0});
         next.alive = std::move(longer);
     }
+}
+
+void Index::copy_open_block(Piece& piece) const {
+    const std::size_t whole = piece.rows / kBlockRows * kBlockRows;
+    piece.open_block = nullptr;
+    if (whole == piece.rows) return;
+    const std::uint8_t* block = piece.codes() + whole * layout_.stride;
+    piece.open_block =
+        std::make_shared<const std::vector<std::uint8_t>>(block, block + layout_.block_bytes());
 }
 
 std::size_t Index::bury(Snapshot& next, const std::vector<std::size_t>& rows) {
@@ -261,6 +271,7 @@ void Index::compact() {
         piece.segment = segment;
         piece.rows = rows;
         piece.last_id = previous;
+        copy_open_block(piece);
         next->pieces.push_back(piece);
     }
     next->live = next->span = rows;

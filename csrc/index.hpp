@@ -107,6 +107,7 @@ class Index {
     void append(Snapshot& next, const std::uint8_t* packed, std::size_t count,
                 const std::int64_t* ids);
     Segment* segment_for(Snapshot& next, std::size_t count, bool with_ids, std::int64_t first_id);
+    void copy_open_block(Piece& piece) const;
     std::size_t bury(Snapshot& next, const std::vector<std::size_t>& rows);
     const IdMap& id_map(const Snapshot& snapshot) const;
 

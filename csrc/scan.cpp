@@ -31,28 +31,35 @@ class Worker {
           hits_(block_rows_ + kHitSlack) {}
 
     void run(const Range& range, std::size_t q0, std::size_t q1, TopK* found) {
-        const std::uint64_t* eligible = eligible_ ? eligible_ + range.piece->first / 64 : nullptr;
-        for (std::size_t begin = range.begin, end; begin < range.end; begin = end) {
-            end = std::min(range.end, begin + rows_);
-            rows_ = std::min(2 * rows_, block_rows_);
-            stop_.check();
-            for (std::size_t q = q0; q < q1; ++q) {
-                TopK& top = found[q - q0];
-                const std::int64_t limit = top.limit();
-                if (limit < 0) continue;
-                const std::size_t n =
-                    collect_(layout_, range.piece->codes(), begin, end, queries_.at(q),
-                             static_cast<std::uint32_t>(limit), eligible, hits_.data());
-                if (n) keep(*range.piece, n, queries_.above(q), top);
-            }
-        }
+        range.piece->parts(
+            range.begin, range.end,
+            [&](const std::uint8_t* codes, std::size_t base, std::size_t begin, std::size_t end) {
+                for (std::size_t next; begin < end; begin = next) {
+                    next = std::min(end, begin + rows_);
+                    rows_ = std::min(2 * rows_, block_rows_);
+                    stop_.check();
+                    block(*range.piece, codes, base, begin, next, q0, q1, found);
+                }
+            });
     }
 
   private:
-    void keep(const Piece& piece, std::size_t n, std::int64_t above, TopK& top) {
-        for (std::size_t i = 0; i < n; ++i) {
-            const std::int64_t id = piece.id(hits_[i].row);
-            if (id > above) top.push(hits_[i].distance, id);
+    /// Rows [begin, end) of a piece, which lie at [begin - base, end - base) of `codes`.
+    void block(const Piece& piece, const std::uint8_t* codes, std::size_t base, std::size_t begin,
+               std::size_t end, std::size_t q0, std::size_t q1, TopK* found) {
+        const std::uint64_t* eligible = eligible_ ? eligible_ + (piece.first + base) / 64 : nullptr;
+        for (std::size_t q = q0; q < q1; ++q) {
+            TopK& top = found[q - q0];
+            const std::int64_t limit = top.limit();
+            if (limit < 0) continue;
+            const std::size_t n =
+                collect_(layout_, codes, begin - base, end - base, queries_.at(q),
+                         static_cast<std::uint32_t>(limit), eligible, hits_.data());
+            const std::int64_t above = queries_.above(q);
+            for (std::size_t i = 0; i < n; ++i) {
+                const std::int64_t id = piece.id(base + hits_[i].row);
+                if (id > above) top.push(hits_[i].distance, id);
+            }
         }
     }
 

@@ -35,8 +35,19 @@ struct Piece {
     std::size_t first = 0;  ///< number of its first row, a multiple of 64
     std::size_t rows = 0;
     std::int64_t last_id = -1;  ///< of its last row
+    /// A copy of the last block if it is not full: a writer may be filling the original, and
+    /// kernels read whole blocks.
+    std::shared_ptr<const std::vector<std::uint8_t>> open_block;
 
     const std::uint8_t* codes() const { return segment->codes->data(); }
+    /// Calls f(codes, base, begin, end) for the parts of rows [begin, end): the rows lie at
+    /// [begin - base, end - base) of `codes`, and base is a multiple of 64.
+    template <class F>
+    void parts(std::size_t begin, std::size_t end, F&& f) const {
+        const std::size_t whole = open_block ? rows / kBlockRows * kBlockRows : rows;
+        if (begin < whole) f(codes(), std::size_t{0}, begin, std::min(end, whole));
+        if (end > whole) f(open_block->data(), whole, std::max(begin, whole), end);
+    }
     std::int64_t id(std::size_t local) const {
         if (!segment->ids) return segment->id_base + static_cast<std::int64_t>(local);
         std::int64_t id;

@@ -18,6 +18,7 @@ Snapshot prefix(const Snapshot& snapshot, std::size_t covered) {
     while (!part.pieces.empty() && part.pieces.back().first >= covered) part.pieces.pop_back();
     for (Piece& piece : part.pieces) {
         piece.rows = std::min(piece.rows, covered - piece.first);
+        if (piece.rows % kBlockRows == 0) piece.open_block = nullptr;
         if (!snapshot.alive) part.live += piece.rows;
         for (std::size_t i = 0; snapshot.alive && i < piece.rows; ++i)
             part.live += snapshot.is_alive(piece.first + i);

@@ -55,25 +55,30 @@ void pass(const Snapshot& snapshot, const std::uint64_t* lanes, const Weights& w
     const Layout& layout = snapshot.layout;
     std::vector<Hit> hits(kRowsAtOnce + kHitSlack);
     std::vector<std::uint8_t> code(layout.bytes);
-    for (const Piece& piece : snapshot.pieces) {
-        for (std::size_t begin = 0; begin < piece.rows; begin += kRowsAtOnce) {
-            stop.check();
-            if (reach < low) return;
-            const std::size_t n =
-                collect(layout, piece.codes(), begin, std::min(piece.rows, begin + kRowsAtOnce),
-                        lanes, static_cast<std::uint32_t>(reach),
-                        eligible ? eligible + piece.first / 64 : nullptr, hits.data());
-            bool better = false;
-            for (std::size_t i = 0; i < n; ++i) {
-                if (hits[i].distance < low) continue;
-                layout.fetch(piece.codes(), hits[i].row, code.data());
-                better |= best.offer(
-                    {weights.distance(code.data()),
-                     {static_cast<std::int32_t>(hits[i].distance), piece.id(hits[i].row)}});
-            }
-            if (better) reach = std::min<std::int64_t>(reach, weights.reach(best.bound()));
+    const auto offer = [&](const Piece& piece, const std::uint8_t* codes, std::size_t base,
+                           std::size_t begin, std::size_t end) {
+        const std::size_t n = collect(
+            layout, codes, begin - base, end - base, lanes, static_cast<std::uint32_t>(reach),
+            eligible ? eligible + (piece.first + base) / 64 : nullptr, hits.data());
+        bool better = false;
+        for (std::size_t i = 0; i < n; ++i) {
+            if (hits[i].distance < low) continue;
+            layout.fetch(codes, hits[i].row, code.data());
+            better |= best.offer(
+                {weights.distance(code.data()),
+                 {static_cast<std::int32_t>(hits[i].distance), piece.id(base + hits[i].row)}});
         }
-    }
+        if (better) reach = std::min<std::int64_t>(reach, weights.reach(best.bound()));
+    };
+    for (const Piece& piece : snapshot.pieces)
+        piece.parts(
+            0, piece.rows,
+            [&](const std::uint8_t* codes, std::size_t base, std::size_t begin, std::size_t end) {
+                for (; begin < end && reach >= low; begin += kRowsAtOnce) {
+                    stop.check();
+                    offer(piece, codes, base, begin, std::min(end, begin + kRowsAtOnce));
+                }
+            });
 }
 
 }  // namespace
