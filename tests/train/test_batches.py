@@ -1,0 +1,69 @@
+"""Batches: every picture once, balanced, repeatable; views of one batch shared by processes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dsah_train.augment import normalise, random_views
+from dsah_train.batches import FeatureSet, balanced_order
+from tests.train import tiny
+
+
+@pytest.mark.parametrize("sampler", ["random", "balanced"])
+def test_each_epoch_sees_every_picture_once_in_its_own_order(sampler: str) -> None:
+    data = tiny.training_set(tiny.config(sampler=sampler, batch_size=5), per_class=6)
+    epochs = [torch.cat([batch.rows for batch in data.batches(e)]).tolist() for e in (0, 0, 1)]
+    assert epochs[0] == epochs[1] != epochs[2]
+    assert sorted(epochs[0]) == sorted(epochs[2]) == list(range(12))
+    turn = torch.cat([batch.rows for batch in data.batches(0, turn=1)]).tolist()
+    assert turn != epochs[0]
+
+
+def test_balanced_batches_hold_equal_counts() -> None:
+    targets = torch.eye(4)[torch.arange(4).repeat_interleave(12)]
+    order = balanced_order(targets, 4, torch.Generator().manual_seed(0))
+    for rows in order.split(16):
+        assert targets[rows].sum(0).tolist() == [4, 4, 4, 4]
+
+
+def test_balanced_order_of_unequal_and_multi_label_classes_is_complete() -> None:
+    targets = torch.tensor([[1, 0, 1]] * 9 + [[0, 1, 0]] * 2 + [[0, 0, 1]] * 3)
+    order = balanced_order(targets, 4, torch.Generator().manual_seed(0))
+    assert sorted(order.tolist()) == list(range(14))
+
+
+def test_a_last_single_picture_is_left_out() -> None:
+    data = tiny.training_set(tiny.config(batch_size=3), per_class=2)
+    assert [len(batch.rows) for batch in data.batches(0)] == [3]
+
+
+def test_views_without_chance_are_the_pictures() -> None:
+    settings = tiny.config(min_area=1.0, colour_jitter=0.0)
+    pictures = torch.from_numpy(tiny.pictures(2, 2, 48))
+    # The aspect of a crop varies even at full area, by at most a fifth.
+    views = random_views(pictures, settings, torch.Generator().manual_seed(0))
+    assert views.shape == (4, 3, 48, 48)
+    assert float((views.mean((2, 3)) - normalise(pictures).mean((2, 3))).abs().max()) < 0.1
+
+
+def test_shares_of_a_batch_are_its_views() -> None:
+    settings = tiny.config(min_area=0.3, colour_jitter=0.4)
+    pictures = torch.from_numpy(tiny.pictures(2, 3, 48))
+
+    def views(share: slice) -> torch.Tensor:
+        return random_views(pictures, settings, torch.Generator().manual_seed(7), share)
+
+    whole = views(slice(None))
+    assert torch.equal(torch.cat([views(slice(0, 2)), views(slice(2, 6))]), whole)
+    low = normalise(torch.zeros(1, 1, 1, 3, dtype=torch.uint8)).amin()
+    high = normalise(torch.full((1, 1, 1, 3), 255, dtype=torch.uint8)).amax()
+    assert float(low) <= float(whole.min()) < float(whole.max()) <= float(high)
+
+
+def test_feature_sets_give_their_rows() -> None:
+    features = torch.arange(12.0).view(6, 2)
+    data = FeatureSet(features, torch.eye(2)[[0, 0, 0, 1, 1, 1]], tiny.config(batch_size=4))
+    for batch in data.batches(0):
+        assert torch.equal(batch.images, features[batch.rows])
+        assert torch.equal(batch.targets, data.targets[batch.rows])

@@ -1,0 +1,90 @@
+"""Settings: types, ranges, presets, files, flags."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dsah_infer.errors import ConfigError
+from dsah_train.__main__ import build_parser, config_from
+from dsah_train.config import METHODS, Config, read_file
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("preset", ["best", "paper"])
+def test_presets_are_valid_and_survive_json(method: str, preset: str) -> None:
+    config = Config.with_preset(method=method, preset=preset)
+    assert config.method == method
+    assert config.preset == preset
+    assert Config.from_json(config.to_json()) == config
+
+
+def test_paper_preset_is_the_published_one() -> None:
+    config = Config.with_preset(method="dsah", preset="paper")
+    assert (config.lambda_, config.alpha, config.batch_size) == (30, 40, 32)
+    assert (config.optimizer, config.weight_decay, config.alternate) == ("sgd", 5e-4, "epoch")
+    assert (config.backbone, config.pair_power, config.centres) == ("vgg16", 1, 0)
+    assert config.warm_start == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bits": 0}, "bits = 0, allowed: 1 to 4096"),
+        ({"bits": 12.0}, "must be of type int"),
+        ({"bits": True}, "must be of type int"),
+        ({"lr": "fast"}, "must be of type float"),
+        ({"method": "magic"}, "allowed: dsah, doh"),
+        ({"batch_size": 1}, "allowed: 2 to"),
+        ({"crop": 0}, "allowed: 0.1 to 1"),
+        ({"method": "doh", "bits": 12, "arity": 16, "nested": "6,12"}, "multiples of 4"),
+        ({"method": "doh", "bits": 13}, "not a multiple of 2"),
+        ({"nested": "12,24"}, "ascending lengths that end with bits"),
+        ({"nested": "48,48"}, "ascending"),
+        ({"nested": "0,48"}, "ascending"),
+        ({"nested": "a"}, "ascending"),
+        ({"method": "lsh", "nested": "24,48"}, "learns none"),
+        ({"teacher": "x.pt"}, "method dagh"),
+        ({"colour": 1}, "unknown settings"),
+    ],
+)
+def test_wrong_settings_say_what_is_allowed(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Config.from_dict(changes)
+
+
+def test_whole_numbers_count_as_floats() -> None:
+    assert Config(lr=1).lr == 1.0  # type: ignore[arg-type]
+    assert Config(nested="12,24,48").lengths == (12, 24, 48)
+    assert Config().lengths == (48,)
+
+
+def test_every_field_has_help_and_its_default_is_allowed() -> None:
+    for field in dataclasses.fields(Config):
+        assert field.metadata["help"], field.name
+    Config()
+
+
+@pytest.mark.parametrize("suffix", [".json", ".yaml"])
+def test_files_and_flags_override_in_order(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"settings{suffix}"
+    values = {"bits": 24, "lr": 0.01, "seed": 3}
+    path.write_text(json.dumps(values) if suffix == ".json" else yaml.safe_dump(values))
+    line = ["fit", "--data", "x", "--out", "y", "--config", str(path), "--set", "lr=0.02"]
+    config = config_from(build_parser().parse_args([*line, "--seed", "4", "--no-attention"]))
+    assert (config.bits, config.lr, config.seed, config.attention) == (24, 0.02, 4, False)
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.json"):
+        read_file(tmp_path / "absent.json")
+    (tmp_path / "list.json").write_text("[1]")
+    with pytest.raises(ConfigError, match="got list"):
+        read_file(tmp_path / "list.json")
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"broken\.json"):
+        read_file(tmp_path / "broken.json")
