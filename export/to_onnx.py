@@ -179,6 +179,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.precision != "int8" and (args.calibrate or args.target):
             raise UsageError("--calibrate and --target belong to --precision int8")
+        if args.out and (args.out.is_dir() or args.out.resolve() == args.checkpoint.resolve()):
+            raise UsageError(f"-o {args.out}: name a new file, not a folder or the checkpoint")
         checkpoint = load_checkpoint(args.checkpoint)
         written = export_onnx(
             checkpoint,
@@ -196,6 +198,9 @@ def main(argv: list[str] | None = None) -> int:
     except DsahError as error:
         print(f"to_onnx: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # the disk is full, the folder is read-only, ...
+        print(f"to_onnx: {error}", file=sys.stderr)
+        return 1
     print(_summary(out, written))
     return 0
 
