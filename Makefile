@@ -17,8 +17,8 @@ help: ## this list
 
 venv: $(READY) ## set up .venv with pinned versions and the compiled ranker
 $(READY): $(BUILD_INPUTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "dsah needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(RUN) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "dsah needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 2; }
 	@echo "setting up $(VENV) (a few minutes the first time)"
 	@$(PIP) install -c constraints.txt setuptools wheel pybind11
 	@$(PIP) install -c constraints.txt torch
@@ -26,11 +26,11 @@ $(READY): $(BUILD_INPUTS)
 	@touch $@
 
 format: $(READY) ## rewrite Python and C++ in house style
-	@$(BIN)/ruff check --fix-only -q . ; $(BIN)/ruff format -q . ; $(BIN)/clang-format -i $$(git ls-files 'csrc/*.cpp' 'csrc/*.hpp')
+	@$(BIN)/ruff check --fix-only -q . ; $(BIN)/ruff format -q . ; $(BIN)/clang-format -i $$(find csrc -name '*.[ch]pp')
 
 lint: $(READY) ## format, lint and types, as CI runs them
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
-	@$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*.cpp' 'csrc/*.hpp')
+	@$(BIN)/clang-format --dry-run -Werror $$(find csrc -name '*.[ch]pp')
 	@$(BIN)/mypy && $(BIN)/mypy --strict tests/typing_surface.py
 
 test: $(READY) ## the fast suite (within 15 minutes on 2 cores)

@@ -7,11 +7,12 @@ import dataclasses
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dsah_infer.errors import ConfigError, DsahError
+from dsah_infer.errors import ConfigError, DsahError, UsageError
 from dsah_train import require_torch
 from dsah_train.config import Config, read_file
 
@@ -77,13 +78,16 @@ def run_fit(args: argparse.Namespace) -> int:
     """Train; prints where the checkpoint is and what to do next."""
     config = config_from(args)
     require_torch()
+    if args.out.exists() and not args.out.is_dir():
+        raise UsageError(f"--out {args.out} is a file; name a folder")
     from dsah_train.data import load_dataset
-    from dsah_train.fit import fit
 
     dataset = load_dataset(
         args.data, split_seed=config.split_seed, protocol=config.protocol or None
     )
-    print(dataset.summary())
+    print(dataset.summary(), flush=True)
+    from dsah_train.fit import fit  # after the data: importing torch takes seconds
+
     path = fit(
         config,
         dataset,
@@ -145,12 +149,19 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (2 usage, 1 failure, 130 interrupted)."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # What the data layer and the weights warn of, without the line of code that did.
+    warnings.showwarning = lambda message, *_, **__: logging.getLogger(__name__).warning(
+        "warning: %s", message
+    )
     args = build_parser().parse_args(argv)
     try:
         code: int = args.run(args)
     except DsahError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # the disk is full, the folder is read-only, ...
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted: the same command resumes after the last epoch", file=sys.stderr)
         return 130

@@ -29,6 +29,10 @@ METHODS = (
 )
 
 
+#: `backbones.BACKBONES` says where each is cut; named here so that settings need no torch.
+BACKBONE_NAMES = ("squeezenet1_1", "resnet18", "mobilenet_v3_small", "alexnet", "vgg16")
+
+
 def setting(default: Any, text: str, *choices: Any) -> Any:
     """A config field with its help text (the reason, where it departs from the paper)."""
     return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
@@ -48,7 +52,9 @@ class Config:
     arity: int = setting(4, "doh: values K of one symbol", 2, 4, 8, 16)
 
     # networks
-    backbone: str = setting("squeezenet1_1", "torchvision backbone (vgg16: the paper's networks)")
+    backbone: str = setting(
+        "squeezenet1_1", "torchvision backbone (vgg16: the paper's networks)", *BACKBONE_NAMES
+    )
     fc_dim: int = setting(4096, "width of VGG-16's fc6 and fc7; 4096 is the paper's")
     attention: bool = setting(
         True, "dsah, dagh: mask the picture by saliency before hashing; doh: its local branch"

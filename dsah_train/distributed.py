@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dsah_infer.errors import MissingDependencyError
+from dsah_infer.errors import DeviceError, MissingDependencyError
 
 __all__ = ["agree", "device", "gather", "is_main", "join", "share", "sum_gradients"]
 
@@ -47,7 +47,16 @@ def join(wanted: str) -> str:
 
 
 def device(wanted: str) -> str:
-    """``auto`` is the first CUDA device where there is one."""
+    """``auto`` is the first CUDA device where there is one.
+
+    Raises:
+        DeviceError: An unknown device, or CUDA where there is none.
+    """
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f"device {wanted!r}, allowed: auto, cpu or cuda")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        built = torch.version.cuda or "none: this torch is a CPU build"
+        raise DeviceError(f"device cuda: torch sees no CUDA device (CUDA of this torch: {built})")
     if wanted != "auto":
         return wanted
     return "cuda" if torch.cuda.is_available() else "cpu"

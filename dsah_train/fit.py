@@ -7,6 +7,7 @@ from), ``metrics.jsonl``, ``curves.png`` and TensorBoard scalars.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
 import os
 import time
@@ -272,6 +273,11 @@ class Run:
             space=self.space,
         )
 
+    def _data_key(self) -> str:
+        """Names the classes and the training pictures, so that a run resumes on its own data."""
+        names = "\n".join((*self.dataset.class_names, *self.dataset.train.names))
+        return hashlib.sha256(names.encode()).hexdigest()
+
     def _save_state(self, method: dict[str, Any] | None) -> None:
         if not is_main():
             return
@@ -279,6 +285,7 @@ class Run:
         payload = {
             "format": _STATE,
             "config": self.config.to_json(),
+            "data": self._data_key(),
             "progress": vars(self.at),
             "method": method,
             "rng": torch.get_rng_state(),
@@ -296,10 +303,10 @@ class Run:
             raise CheckpointError(f"{path} is not readable ({error}); give another --out") from None
         if state.get("format") != _STATE:
             raise CheckpointError(f"{path} is not a training state; give another --out")
-        if Config.from_json(state["config"]) != self.config:
+        if Config.from_json(state["config"]) != self.config or state["data"] != self._data_key():
             raise ConfigError(
-                f"{self.out} holds a run with other settings (see config.json); give another "
-                "--out, or the same settings to resume it"
+                f"{self.out} holds a run with other settings or other data (see config.json); give "
+                "another --out, or the same settings and data to resume it"
             )
         return state
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -98,10 +99,10 @@ def main() -> None:
     )
     parser.add_argument("--data", default=EMBEDDED, help="folder or archive of class folders")
     parser.add_argument("--bits", default="48")
-    parser.add_argument("--out", type=Path, default=Path("demo"))
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="a folder per data set")
     args, extra = parser.parse_known_args()
     began = time.monotonic()
-    out: Path = args.out
+    out: Path = args.out / ("marks" if args.data == EMBEDDED else Path(args.data).stem)
     python, dsah = sys.executable, Path(sys.executable).with_name("dsah")
     train, data = (python, "-m", "dsah_train"), ("--data", args.data)
     folder, ckpt, model = out / "run", out / "run" / "ckpt.pt", out / "model.onnx"
@@ -117,6 +118,8 @@ def main() -> None:
     run(*train, "evaluate", ckpt, *data, *exported)
     say("index the gallery and search it; from here on nothing needs PyTorch")
     dataset = load_dataset(args.data)
+    for name in ("gallery", "query"):  # of an earlier run on other pictures
+        shutil.rmtree(out / name, ignore_errors=True)
     write_pictures(dataset.gallery, dataset, out / "gallery")
     queries = write_pictures(dataset.query, dataset, out / "query")
     run(dsah, "index", out / "gallery", "-m", model, "-o", out / "gallery.dsah")

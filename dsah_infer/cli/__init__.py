@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DsahError as error:
         return _failed(args.verb, str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _failed(args.verb, "interrupted; no file was changed", INTERRUPTED)
+        return _failed(args.verb, "interrupted; no file is half written", INTERRUPTED)
     except BrokenPipeError:  # `dsah ... | head` has seen enough
         sys.stderr.close()
         return 1

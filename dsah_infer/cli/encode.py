@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Encode and write."""
-    out = options.writable(args.out)
+    out = options.writable(args.out, args.model, *args.images)
     names = options.writable(args.names) if args.names else None
     paths = options.picture_paths(args.images)
     with options.open_encoder(args, args.model) as encoder:

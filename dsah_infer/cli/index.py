@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Encode all pictures and write the gallery."""
-    out = options.writable(args.out)
+    out = options.writable(args.out, args.model, *args.images)
     paths = options.picture_paths(args.images)
     with options.open_encoder(args, args.model) as encoder:
         gallery = Gallery.new(out, encoder)

@@ -154,13 +154,19 @@ def shows_progress() -> bool:
     return sys.stderr.isatty()
 
 
-def writable(path: str) -> Path:
+def writable(path: str, *inputs: str | None) -> Path:
     """``path`` as an output file; asked before the work, not after it.
 
+    Args:
+        path: The output file.
+        inputs: Files that the command reads and that it therefore must not replace.
+
     Raises:
-        UsageError: Its folder does not exist, or it is a folder.
+        UsageError: Its folder does not exist, it is a folder, or it is one of the inputs.
     """
     target = Path(path)
+    if any(given and target.resolve() == Path(given).resolve() for given in inputs):
+        raise UsageError(f"{target} is an input of this command; name another output file")
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise UsageError(f"{target}: cannot be written; name a file in an existing folder")
     return target

@@ -34,7 +34,9 @@ def run(args: argparse.Namespace) -> None:
     """Search, print, and write the page that was asked for."""
     if args.k < 1:
         raise UsageError(f"-k {args.k}: allowed are 1 or more hits")
-    page = options.writable(args.html) if args.html else None
+    page = (
+        options.writable(args.html, args.gallery, args.model, *args.queries) if args.html else None
+    )
     paths = options.picture_paths(args.queries)
     gallery = Gallery.load(args.gallery)
     with options.gallery_encoder(args, gallery) as encoder:

@@ -256,6 +256,10 @@ def _strip_root(archive: Path, entries: Iterable[tuple[str, T]]) -> dict[str, T]
             raise DataError(f"{archive}: {clean!r} occurs twice; refused")
         found[clean] = entry
     roots = {name.split("/", 1)[0] if "/" in name else "" for name in found}
-    if len(roots) == 1 and (root := roots.pop()) and root not in ("train", "query", "test"):
+    if (
+        len(roots) == 1
+        and (root := roots.pop())
+        and root not in ("train", "query", "gallery", "test")
+    ):
         found = {name[len(root) + 1 :]: entry for name, entry in found.items()}
     return found

@@ -56,7 +56,7 @@ class Meter:
     """Means over an epoch of each step's loss and terms, weighted by batch size."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, dict[str, float]] = {}
+        self._sums: dict[str, dict[str, Tensor | float]] = {}
         self._counts: dict[str, int] = {}
 
     def add(self, step: str, count: int, **values: Tensor) -> None:
@@ -64,12 +64,13 @@ class Meter:
         sums = self._sums.setdefault(step, {})
         self._counts[step] = self._counts.get(step, 0) + count
         for name, value in values.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach()) * count
+            # Stays on the device: reading a number would make the host wait for it every step.
+            sums[name] = sums.get(name, 0.0) + value.detach().double() * count
 
     def means(self) -> dict[str, dict[str, float]]:
         """Mean of each value, by step."""
         return {
-            step: {name: total / self._counts[step] for name, total in sums.items()}
+            step: {name: float(total) / self._counts[step] for name, total in sums.items()}
             for step, sums in self._sums.items()
         }
 
