@@ -1,0 +1,169 @@
+"""How fast is one training step, and how near is it to the passes that it cannot do without?
+
+    python bench/train_step.py --size 160 --batch 32 --steps 10
+
+Each method's step is timed beside a plain loop over the same networks that makes only the forward
+and backward passes and optimiser updates which the method needs, on a loss that costs nothing.
+Views are made beforehand: decoding and augmentation are not part of either. Prints JSON lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+from torch import Tensor
+
+from dsah_infer.cpu import available_cores
+from dsah_train.batches import Batch
+from dsah_train.config import Config
+from dsah_train.methods.dsah import DSaH, same_when_frozen
+from dsah_train.methods.method import Meter, Method, freeze, uses_bf16
+from dsah_train.methods.registry import build_method
+from dsah_train.methods.single_stream import SingleStream
+
+CLASSES = 17
+
+
+def method_step(method: Method, batch: Batch) -> Callable[[], None]:
+    """The step as the method trains it, with losses, clipping and the meter."""
+    meter = Meter()
+    if isinstance(method, DSaH):
+        step = {"batch": method.both_steps, "joint": method.joint_step}[method.config.alternate]
+        return lambda: step(batch, meter)
+    single = cast(SingleStream, method)
+
+    def one() -> None:
+        with single.autocast():
+            u = single.net.hashing(batch.images).float()
+        terms = single.objective(u, batch.targets, 0.5)
+        single.step(terms["loss"], "hashing")
+        meter.add("hashing", len(u), **terms)
+
+    return one
+
+
+def plain_step(method: Method, batch: Batch) -> Callable[[], None]:
+    """The same networks' unavoidable passes and updates, on the sum of the activations."""
+
+    def update(loss: Tensor, *names: str) -> None:
+        for name in names:
+            method.optimizers[name].zero_grad(set_to_none=True)
+        loss.backward()
+        for name in names:
+            method.optimizers[name].step()
+
+    def alternating() -> None:
+        net = cast(DSaH, method).net
+        with method.autocast():
+            mu = net.hash(batch.images)  # serves both steps where nothing tells the modes apart
+            if not same_when_frozen(net.hashing):
+                with torch.no_grad():
+                    net.hash(batch.images)
+        with freeze(net.hashing), method.autocast():
+            masked = net.saliency_image(batch.images, net.saliency_map(batch.images))
+            loss = net.hash(masked).sum()
+        update(loss, "attention")
+        with method.autocast():
+            with torch.no_grad():
+                masked = net.saliency_image(batch.images, net.saliency_map(batch.images))
+            loss = mu.sum() + net.hash(masked).sum()
+        update(loss, "hashing")
+
+    def joint() -> None:
+        net = cast(DSaH, method).net
+        with method.autocast():
+            masked = net.saliency_image(batch.images, net.saliency_map(batch.images))
+            loss = net.hash(torch.cat([batch.images, masked])).sum()
+        update(loss, "attention", "hashing")
+
+    def single() -> None:
+        with method.autocast():
+            loss = cast(SingleStream, method).net.hashing(batch.images).sum()
+        update(loss, "hashing")
+
+    if isinstance(method, DSaH):
+        return alternating if method.config.alternate == "batch" else joint
+    return single
+
+
+def seconds(steps: dict[str, Callable[[], None]], count: int, device: str) -> dict[str, float]:
+    """Median seconds of each step; taken in turns, so that a busy machine slows all alike."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(count + 2):
+        for name, step in steps.items():
+            began = time.perf_counter()
+            step()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            if turn >= 2:  # the first two warm up
+                times[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def peak_mib(device: str) -> float:
+    """Peak memory so far: of the CUDA allocator, or of this process."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> int:
+    """Time dpsh, then dsah with both of its loops."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", default="squeezenet1_1")
+    parser.add_argument("--bits", type=int, default=48)
+    parser.add_argument("--size", type=int, default=160)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    images = torch.randn(args.batch, 3, args.size, args.size, device=args.device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    rows = torch.arange(args.batch)
+    targets = torch.eye(CLASSES, device=args.device)[rows % CLASSES]
+    batch = Batch(images, targets, rows)
+    for name, alternate in (("dpsh", "batch"), ("dsah", "joint"), ("dsah", "batch")):
+        config = Config.with_preset(
+            method=name,
+            backbone=args.backbone,
+            bits=args.bits,
+            batch_size=args.batch,
+            precision=args.precision,
+            alternate=alternate,
+        )
+        method = build_method(config, CLASSES, None, args.device)
+        method.model.train()
+        method.set_rate(0.5)
+        steps = {"step": method_step(method, batch), "passes": plain_step(method, batch)}
+        took = seconds(steps, args.steps, args.device)
+        record = {
+            "method": name if name == "dpsh" else f"{name} {alternate}",
+            "images_per_s": round(args.batch / took["step"], 1),
+            "passes_images_per_s": round(args.batch / took["passes"], 1),
+            "step_over_passes": round(took["step"] / took["passes"], 3),
+            "peak_mib": round(peak_mib(args.device)),
+            "bf16": uses_bf16(config, args.device),
+        }
+        print(json.dumps(record | vars(args)), flush=True)
+    cores = f"{available_cores()} cores, {torch.get_num_threads()} threads"
+    card = torch.cuda.get_device_name() if args.device == "cuda" else platform.machine()
+    print(json.dumps({"machine": f"{card}, {cores}, torch {torch.__version__}"}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

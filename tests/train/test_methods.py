@@ -1,0 +1,217 @@
+"""Every method learns its pictures by heart, repeats itself, and freezes what it says it does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dsah_infer.errors import ConfigError
+from dsah_train.checkpoint import contract_of
+from dsah_train.config import METHODS, Config
+from dsah_train.encode import encode
+from dsah_train.methods.dagh import DAgH, stream_one_epochs
+from dsah_train.methods.doh import class_epochs
+from dsah_train.methods.dsah import DSaH, same_when_frozen
+from dsah_train.methods.method import Meter, Method, freeze
+from dsah_train.methods.registry import build_method
+from dsah_train.methods.shallow import itq_projection
+from dsah_train.methods.single_stream import SingleStream
+from dsah_train.metrics import mean_average_precision
+from tests.train import tiny
+
+LEARNT = [m for m in METHODS if m not in ("itq", "lsh")]
+SMALL = {"image_size": 32, "train_size": 32, "warm_start": 0}
+#: What some methods need beside 24 epochs from random weights, one step each.
+SPECIAL: dict[str, dict[str, object]] = {
+    "dsah": {"alternate": "batch", "epochs": 16},
+    "dagh": {"epochs": 40, "alternate": "joint"},
+    "dpsh": {"epochs": 40, "image_size": 48, "train_size": 48},
+    # From uncentred random features it tells two classes by length instead of by sign.
+    "dsh": {"warm_start": 1, "epochs": 2},
+}
+
+
+def trained(settings: Config) -> Method:
+    method, data = build_method(settings, 2), tiny.training_set(settings)
+    method.prepare(data)
+    for epoch in range(settings.epochs):
+        method.epoch(data, epoch, settings.epochs)
+    return method
+
+
+def codes_of(method: Method) -> tuple[np.ndarray, np.ndarray, Config]:
+    contract = contract_of(method.config, ("a", "b"), method.model, {})
+    data = tiny.training_set(method.config)
+    codes = encode(method.model, data.pictures, contract).codes
+    score = mean_average_precision(
+        codes,
+        data.targets.numpy(),
+        codes,
+        data.targets.numpy(),
+        bits=contract.bits,
+        symbol_bits=contract.symbol_bits,
+    )
+    return codes, np.float64(score), contract
+
+
+@pytest.mark.parametrize("name", LEARNT)
+def test_overfits_two_classes_of_four(name: str) -> None:
+    settings = tiny.config(name, **(SMALL | {"epochs": 24} | SPECIAL.get(name, {})))
+    method = trained(settings)
+    codes, score, _ = codes_of(method)
+    first, second = ({bytes(c) for c in part} for part in (codes[:4], codes[4:]))
+    assert len(first) == len(second) == 1
+    assert first != second
+    assert score == 1.0
+    if isinstance(method, DAgH):  # the student's codes are the guide's
+        want = method.guide.numpy()
+        assert (np.unpackbits(codes, axis=1, count=8) == want).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_same_seed_same_weights(name: str, frozen: bool) -> None:
+    changes: dict[str, object] = SMALL | {"train_trunk": not frozen}
+    if name not in ("itq", "lsh"):
+        changes |= {"epochs": 2}
+    settings = tiny.config(name, **changes)
+    start = build_method(settings, 2).model.state_dict()
+    one, two = (trained(settings).model.state_dict() for _ in range(2))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    moved = {key.rsplit(".", 1)[0] for key in one if not torch.equal(one[key], start[key])}
+    assert any("hash" in key for key in moved)
+    assert any("trunk" in key for key in moved) == (not frozen and name not in ("itq", "lsh"))
+
+
+@pytest.mark.parametrize("alternate", ["epoch", "batch"])
+@pytest.mark.parametrize("backbone", ["squeezenet1_1", "resnet18"])
+def test_a_step_leaves_the_frozen_network_bit_identical(backbone: str, alternate: str) -> None:
+    changes = {"backbone": backbone, "alternate": alternate, "image_size": 32, "train_size": 32}
+    settings = tiny.config("dsah", **(SMALL | changes))
+    method = build_method(settings, 2)
+    assert isinstance(method, DSaH)
+    batch = next(iter(tiny.training_set(settings).batches(0)))
+    method.net.train()
+    method.set_rate(0.5)
+    for step, frozen, other in (
+        (method.attention_step, method.net.hashing, method.net.attention),
+        (method.hashing_step, method.net.attention, method.net.hashing),
+    ):
+        before = {key: value.clone() for key, value in method.net.state_dict().items()}
+        step(batch, Meter())
+        # Buffers too: running statistics of batch normalisation must not move either.
+        prefix = next(n for n, m in method.net.named_children() if m is frozen)
+        changed = {k for k, v in method.net.state_dict().items() if not torch.equal(v, before[k])}
+        assert not any(key.startswith(prefix) for key in changed)
+        assert any(not key.startswith(prefix) for key in changed)
+        assert all(p.requires_grad for p in other.parameters())
+        assert frozen.training
+
+
+def test_gradients_flow_through_a_frozen_network() -> None:
+    layer = torch.nn.Linear(3, 3)
+    x = torch.ones(1, 3, requires_grad=True)
+    with freeze(layer):
+        layer(x).sum().backward()
+    assert x.grad is not None
+    assert layer.weight.grad is None
+    assert layer.weight.requires_grad
+
+
+def test_sharing_the_pass_over_the_originals_changes_nothing() -> None:
+    settings = tiny.config("dsah", **(SMALL | {"alternate": "batch", "optimizer": "sgd"}))
+    shared, apart = (build_method(settings, 2) for _ in range(2))
+    assert isinstance(shared, DSaH)
+    assert isinstance(apart, DSaH)
+    assert same_when_frozen(shared.net.hashing)
+    for method in (shared, apart):
+        method.net.train()
+        method.set_rate(0.5)
+    batch = next(iter(tiny.training_set(settings).batches(0)))
+    shared.both_steps(batch, Meter())
+    apart.attention_step(batch, Meter())
+    apart.hashing_step(batch, Meter())
+    for key, value in shared.net.state_dict().items():
+        assert torch.allclose(value, apart.net.state_dict()[key], rtol=1e-4, atol=1e-6), key
+    dropout = tiny.config("dsah", **(SMALL | {"dropout": 0.5}))
+    assert not same_when_frozen(build_method(dropout, 2).model.hashing)
+
+
+@pytest.mark.parametrize("name", ["dsah", "dagh", "doh"])
+def test_without_attention_one_plain_network_is_trained(name: str) -> None:
+    settings = tiny.config(name, **(SMALL | {"attention": False, "epochs": 2}))
+    method = trained(settings)
+    assert not method.model.has_saliency
+    assert isinstance(method, SingleStream) == (name == "dsah")
+
+
+@pytest.mark.parametrize("terms", ["both", "original", "saliency"])
+def test_hashing_terms_choose_what_the_loss_sees(terms: str) -> None:
+    changes = {"hashing_terms": terms, "centres": 0.0, "quantization": 0.0, "alternate": "batch"}
+    method = build_method(tiny.config("dsah", **(SMALL | changes)), 2)
+    assert isinstance(method, DSaH)
+    mu, mu_sal = (torch.randn(4, 8).requires_grad_() for _ in range(2))
+    targets = torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1]])
+    method.hashing_terms(mu, mu_sal, targets)["loss"].backward()
+    assert (mu.grad is not None and bool(mu.grad.any())) == (terms != "saliency")
+    assert (mu_sal.grad is not None and bool(mu_sal.grad.any())) == (terms != "original")
+
+
+def test_dagh_trains_stream_one_then_two() -> None:
+    settings = tiny.config("dagh", **(SMALL | {"epochs": 5}))
+    method, data = build_method(settings, 2), tiny.training_set(settings)
+    steps = [sorted(method.epoch(data, e, 5)) for e in range(5)]
+    assert stream_one_epochs(5) == 2
+    assert all(s.startswith("guide") for names in steps[:2] for s in names)
+    assert steps[2:] == [["student"]] * 3
+    assert method.model.has_saliency is False
+    with pytest.raises(ConfigError, match="two streams"):
+        tiny.config("dagh", epochs=1)
+
+
+def test_doh_starts_with_classes_alone() -> None:
+    assert [class_epochs(n) for n in (3, 4, 20, 60)] == [0, 1, 5, 5]
+    settings = tiny.config("doh", **(SMALL | {"epochs": 4}))
+    method, data = build_method(settings, 2), tiny.training_set(settings)
+    assert [list(method.epoch(data, e, 4)) for e in range(4)] == [["classes"]] + [["hashing"]] * 3
+
+
+@pytest.mark.parametrize("changes", [{"sim_loss": "lsrh"}, {"asym": True}, {"arity": 16}])
+def test_doh_variants_learn(changes: dict[str, object]) -> None:
+    settings = tiny.config("doh", **(SMALL | {"epochs": 16} | changes))
+    _, score, contract = codes_of(trained(settings))
+    assert score == 1.0
+    assert contract.arity == settings.arity
+
+
+def test_nested_prefixes_are_trained() -> None:
+    for name in ("dsah", "doh"):
+        changes = {"bits": 16, "nested": "8,16", "epochs": 12, "alternate": "joint"}
+        method = trained(tiny.config(name, **(SMALL | changes)))
+        codes, score, contract = codes_of(method)
+        targets = tiny.training_set(method.config).targets.numpy()
+        prefix = mean_average_precision(
+            codes[:, :1], targets, codes[:, :1], targets, bits=8, symbol_bits=contract.symbol_bits
+        )
+        assert score == prefix == 1.0, name
+
+
+def test_itq_is_rotated_principal_axes() -> None:
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(200, 12, generator=rng) * torch.linspace(3, 0.1, 12)
+    x = x - x.mean(0)
+    w = itq_projection(x, 4, torch.Generator().manual_seed(1))
+    assert torch.allclose(w.T @ w, torch.eye(4, dtype=torch.float64), atol=1e-9)
+    axes = torch.linalg.eigh(x.double().T @ x.double()).eigenvectors[:, -4:]
+    assert torch.allclose(w @ w.T, axes @ axes.T, atol=1e-9)  # the same subspace
+    v = x.double() @ axes
+
+    def gap(p: torch.Tensor) -> float:
+        return float((torch.where(p >= 0, 1.0, -1.0) - p).square().sum())
+
+    assert gap(x.double() @ w) <= gap(v)  # what the rotation is for
+    again = itq_projection(x, 4, torch.Generator().manual_seed(1))
+    assert torch.equal(w, again)
+    with pytest.raises(ConfigError, match="principal axes"):
+        itq_projection(x, 13, rng)
