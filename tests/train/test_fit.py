@@ -1,0 +1,142 @@
+"""Whole runs: what they leave behind, and how they end when something is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dsah_infer.errors import CheckpointError, ConfigError, PictureError
+from dsah_train.checkpoint import load_checkpoint
+from dsah_train.data import decode_part
+from dsah_train.encode import encode
+from dsah_train.fit import fit
+from tests.train import tiny
+
+FAST: dict[str, object] = {"image_size": 32, "train_size": 32, "warm_start": 0, "epochs": 2}
+
+
+def records(run: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def train(out: Path, method: str = "dpsh", *, budget: float | None = None, **changes: object):
+    corrupt = changes.pop("corrupt", ())
+    per_class = int(changes.pop("per_class", 4))  # type: ignore[call-overload]
+    data = tiny.dataset(corrupt=corrupt, per_class=per_class)  # type: ignore[arg-type]
+    settings = tiny.config(method, **(FAST | changes))
+    path = fit(
+        settings, data, out, weights="none", device="cpu", time_budget=budget, progress=False
+    )
+    return load_checkpoint(path)
+
+
+def test_a_run_chooses_epochs_and_refits_on_all(tmp_path: Path) -> None:
+    checkpoint = train(tmp_path, "dsah", select=True, epochs=4)
+    phases = [(r["phase"], r["epoch"]) for r in records(tmp_path)]
+    scores = [r["val_map"] for r in records(tmp_path) if "val_map" in r]
+    assert ("select", 4) in phases
+    assert checkpoint.metrics["val_map"] == max(scores)
+    assert max(e for phase, e in phases if phase == "refit") == checkpoint.metrics["epochs"]
+    left = {p.name for p in tmp_path.iterdir()}
+    assert left >= {"ckpt.pt", "ckpt.json", "config.json", "metrics.jsonl", "state.pt"}
+    assert checkpoint.contract.metrics["val_map"] == checkpoint.metrics["val_map"]
+
+
+def test_select_falls_back_to_all_epochs_where_classes_are_too_small(tmp_path: Path) -> None:
+    checkpoint = train(tmp_path, select=True, per_class=1)
+    assert [r["phase"] for r in records(tmp_path)] == ["refit", "refit"]
+    assert "val_map" not in checkpoint.metrics
+
+
+def test_corrupt_training_pictures_are_left_out_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = train(tmp_path, corrupt=(1,))
+    assert "skipped train/1.png" in "".join(capsys.readouterr())
+    assert checkpoint.model is not None
+
+
+def test_same_seed_same_checkpoint(tmp_path: Path) -> None:
+    one, two = (train(tmp_path / name).contract for name in ("one", "two"))
+    other = train(tmp_path / "other", seed=1).contract
+    assert one.fingerprint == two.fingerprint
+    assert one.fingerprint != other.fingerprint
+
+
+def test_other_settings_on_the_same_folder_are_refused(tmp_path: Path) -> None:
+    train(tmp_path)
+    before = (tmp_path / "ckpt.pt").read_bytes()
+    with pytest.raises(ConfigError, match="other settings"):
+        train(tmp_path, lr=0.5)
+    assert (tmp_path / "ckpt.pt").read_bytes() == before
+    train(tmp_path)  # the same settings: finished already
+    assert (tmp_path / "ckpt.pt").read_bytes() == before
+
+
+def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_bytes(b"garbage")
+    with pytest.raises(CheckpointError, match="give another --out"):
+        train(tmp_path)
+
+
+def test_a_time_budget_shortens_the_run(tmp_path: Path) -> None:
+    train(tmp_path, epochs=500, budget=0.5)
+    assert 1 <= len(records(tmp_path)) < 500
+    assert (tmp_path / "ckpt.pt").exists()
+
+
+def test_ordinal_and_frozen_runs_leave_their_contract(tmp_path: Path) -> None:
+    doh = train(tmp_path / "doh", "doh", bits=12, arity=8).contract
+    assert (doh.info_bits, doh.bits, doh.symbol_bits, doh.activations) == (12, 16, 4, 32)
+    assert doh.has_saliency
+    frozen = train(tmp_path / "frozen", "csq", train_trunk=False)
+    assert not frozen.contract.has_saliency
+
+
+def test_a_student_lives_in_its_teachers_space(tmp_path: Path) -> None:
+    teacher = train(tmp_path / "teacher", "dsah", epochs=3, bits=12, image_size=48)
+    student = train(
+        tmp_path / "student",
+        "dagh",
+        epochs=4,
+        warm_start=1,
+        teacher=str(tmp_path / "teacher/ckpt.pt"),
+        image_size=48,
+        train_size=48,
+    )
+    assert student.contract.space == teacher.contract.space
+    assert student.contract.fingerprint != teacher.contract.fingerprint
+    assert student.config.bits == 12  # the teacher's, not the config's
+    part = tiny.dataset().train
+    mine, theirs = (
+        encode(c.model, decode_part(part, c.contract.pixels, progress=False), c.contract).codes
+        for c in (student, teacher)
+    )
+    differing = int(np.unpackbits(mine ^ theirs).sum())
+    assert differing <= 2  # of 96 bits: the teacher's codes are learnt
+    assert {r["step"] for r in records(tmp_path / "student")} == {"student"}
+
+
+def test_an_ordinal_teacher_is_refused(tmp_path: Path) -> None:
+    train(tmp_path / "teacher", "doh", bits=12)
+    with pytest.raises(ConfigError, match="ordinal codes"):
+        train(tmp_path / "student", "dagh", teacher=str(tmp_path / "teacher/ckpt.pt"))
+    with pytest.raises(CheckpointError, match="no such file"):
+        train(tmp_path / "student", "dagh", teacher=str(tmp_path / "absent.pt"))
+
+
+def test_teacher_reads_with_its_own_pixel_rule(tmp_path: Path) -> None:
+    from dsah_train.teacher import Teacher
+
+    train(tmp_path, bits=16, image_size=40, crop=0.8)
+    teacher = Teacher.load(str(tmp_path / "ckpt.pt"))
+    bits = teacher.bits_of(tiny.dataset().train, progress=False)
+    assert bits.shape == (8, 16)
+    assert set(bits.unique().tolist()) <= {0, 1}
+    with pytest.raises(PictureError, match=r"train/2\.png"):
+        teacher.bits_of(tiny.dataset(corrupt=(2,)).train, progress=False)
+    assert torch.equal(bits, teacher.bits_of(tiny.dataset().train, progress=False))
