@@ -100,11 +100,18 @@ DSAH_AVX512 std::size_t collect_words(const Layout& layout, const std::uint8_t* 
             _mm512_min_epu32(_mm512_min_epu32(d[0], d[1]), _mm512_min_epu32(d[2], d[3])),
             _mm512_min_epu32(_mm512_min_epu32(d[4], d[5]), _mm512_min_epu32(d[6], d[7])));
         if (__builtin_expect(_mm512_cmple_epu64_mask(low, bound) == 0, 1)) continue;
-        const std::uint64_t wanted = rows_mask(row, end, eligible);
+        // Usually one row of the 64 is a hit: collect all masks first, so that no branch has to
+        // guess in which register it is.
+        std::uint64_t close = 0;
+        alignas(64) std::uint64_t distance[kBlockRows];
         for (int g = 0; g < 8; ++g) {
-            const auto mask = static_cast<__mmask8>(_mm512_cmple_epu64_mask(d[g], bound) &
-                                                    (wanted >> (8 * g) & 0xFF));
-            if (mask) out = emit8(d[g], row + 8 * static_cast<std::size_t>(g), mask, out);
+            close |= std::uint64_t{_mm512_cmple_epu64_mask(d[g], bound)} << (8 * g);
+            _mm512_store_si512(distance + 8 * g, d[g]);
+        }
+        for (close &= rows_mask(row, end, eligible); close; close &= close - 1) {
+            const int i = __builtin_ctzll(close);
+            *out++ = {static_cast<std::uint32_t>(row) + static_cast<std::uint32_t>(i),
+                      static_cast<std::uint32_t>(distance[i])};
         }
     }
     for (std::size_t row = whole; row < end; row += 8) {

@@ -7,7 +7,7 @@ namespace dsah {
 namespace {
 
 constexpr std::size_t kBlockBytes = 32 * 1024;    // of the gallery: stays in the first-level cache
-constexpr std::size_t kFirstRows = 512;           // few, so that the limit is tight soon
+constexpr std::size_t kFirstRows = 128;           // few, so that the limit is tight soon
 constexpr std::size_t kClaimBytes = 1024 * 1024;  // what a worker takes at a time
 constexpr std::size_t kWorthThreads = 1024 * 1024;  // bytes x queries below which one thread does
 

@@ -37,7 +37,9 @@ class TopK {
           radius_(static_cast<std::int64_t>(radius)),
           ascending_(ascending && !sizes),
           sizes_(sizes) {
-        if (k_ != kNoLimit) seen_.assign(radius + 1, 0);
+        if (k_ == kNoLimit) return;
+        seen_.assign(radius + 1, 0);
+        found_.reserve(std::min<std::size_t>(4 * k + 64, 4096));
     }
 
     /// Nothing beyond this distance can matter any more; -1 when nothing at all can.
