@@ -7,6 +7,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN := $(BIN)/python
+# One file at a time on each core; more threads than cores make torch's loops wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 --dist loadfile
 PIP := $(RUN) -m pip --disable-pip-version-check -q
 BUILD_INPUTS := $(wildcard csrc/*.cpp csrc/*.hpp) setup.py pyproject.toml constraints.txt
 
@@ -34,10 +36,10 @@ lint: $(READY) ## format, lint and types, as CI runs them
 	@$(BIN)/mypy && $(BIN)/mypy --strict tests/typing_surface.py
 
 test: $(READY) ## the fast suite (within 15 minutes on 2 cores)
-	@$(RUN) -m pytest -q
+	@$(PYTEST)
 
 test-full: $(READY) ## every test, with the long counts (about an hour)
-	@$(RUN) -m pytest -q -m ''
+	@$(PYTEST) -m ''
 
 demo: $(READY) ## train, export, index, search, pictures; DATA=folder-or-archive for your own
 	@$(RUN) examples/demo.py --out demo $(if $(DATA),--data '$(DATA)')
