@@ -38,6 +38,7 @@ import numpy.typing as npt
 from dsah_infer.errors import CodeError, ContractError
 
 __all__ = [
+    "CHECKPOINT_RECORD",
     "CONTRACT_VERSION",
     "MAX_BITS",
     "METADATA_KEY",
@@ -55,6 +56,8 @@ __all__ = [
 
 CONTRACT_VERSION = 1
 METADATA_KEY = "dsah.contract"
+#: Record of a checkpoint's zip that holds the contract, for readers without torch.
+CHECKPOINT_RECORD = "dsah.contract.json"
 PAD_ID = -1
 PAD_DISTANCE = 2**31 - 1
 MAX_BITS = 4096

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
-from dsah_infer.contract import CodeContract
+from dsah_infer.contract import CHECKPOINT_RECORD, CodeContract
 from dsah_infer.errors import CheckpointError, ContractError, DataError
 from dsah_infer.gallery import Gallery
 from dsah_infer.index import HammingIndex
@@ -50,21 +51,20 @@ def _terms(contract: CodeContract) -> dict[str, Any]:
 
 
 def _checkpoint(file: Path) -> dict[str, Any]:
-    beside = file.with_suffix(".json")
-    advice = "it is written with the checkpoint by 'python -m dsah_train fit'"
     try:
-        facts = json.loads(beside.read_text())
-    except OSError:
+        with zipfile.ZipFile(file) as archive:
+            names = [n for n in archive.namelist() if n.endswith(f"/{CHECKPOINT_RECORD}")]
+            text = archive.read(names[0]) if names else b""
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise CheckpointError(f"{file}: a damaged checkpoint or another zip ({error})") from None
+    if not text:
         raise CheckpointError(
-            f"{file}: looks like a checkpoint, but {beside} is missing; {advice}"
-        ) from None
-    except ValueError as error:
-        raise CheckpointError(f"{beside}: not JSON ({error}); {advice}") from None
-    contract = facts.get("contract") if isinstance(facts, dict) else None
+            f"{file}: a zip, but no dsah checkpoint (made by python -m dsah_train fit)"
+        )
     try:
-        terms = CodeContract.from_json(json.dumps(contract if contract is not None else facts))
+        terms = CodeContract.from_json(text)
     except ContractError as error:
-        raise CheckpointError(f"{beside}: {error}; {advice}") from None
+        raise CheckpointError(f"{file}: {error}") from None
     return {"kind": "checkpoint", "bytes": file.stat().st_size, **_terms(terms)}
 
 

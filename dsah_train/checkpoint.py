@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import io
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dsah_infer.atomic_file import replacing
-from dsah_infer.contract import STORED_SYMBOL_BITS, CodeContract, PixelRule
+from dsah_infer.contract import CHECKPOINT_RECORD, STORED_SYMBOL_BITS, CodeContract, PixelRule
 from dsah_infer.errors import CheckpointError, ConfigError, ContractError
 from dsah_train.config import Config
 from dsah_train.models import Hasher, build_model
@@ -83,7 +84,7 @@ def save_checkpoint(
     metrics: Mapping[str, float],
     space: str = "",
 ) -> CodeContract:
-    """Write ``ckpt.pt`` and, beside it, the contract as ``ckpt.json`` for readers without torch.
+    """Write ``ckpt.pt``; its contract also stands in a record that needs no torch to read.
 
     Args:
         path: The checkpoint's path.
@@ -112,10 +113,14 @@ def save_checkpoint(
         "metrics": {name: float(value) for name, value in metrics.items()},
         "model": state,
     }
+    buffer = io.BytesIO()
+    torch.save(payload, buffer)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        folder = archive.namelist()[0].partition("/")[0]
+        archive.writestr(f"{folder}/{CHECKPOINT_RECORD}", contract.to_json())
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
-        torch.save(payload, file)
-    with replacing(path.with_suffix(".json")) as file:
-        file.write((json.dumps(json.loads(contract.to_json()), indent=2) + "\n").encode())
+        file.write(buffer.getbuffer())
     return contract
 
 

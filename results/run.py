@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from dsah_infer.atomic_file import replacing  # noqa: E402
+from dsah_infer.describe import describe  # noqa: E402
 from results.grids import GRIDS, Cell  # noqa: E402
 
 
@@ -72,7 +73,7 @@ def measure(cell: Cell, data: str, work: Path, out: Path) -> None:
         ],
         "settings": json.loads((run / "config.json").read_text()),
         "measurement": json.loads((run / "evaluation" / "evaluation.json").read_text()),
-        "training": json.loads((run / "ckpt.json").read_text())["metrics"],
+        "training": describe(run / "ckpt.pt")["metrics"],
         "seconds": round(time.monotonic() - began, 1),
         "load_before": os.getloadavg()[0],
         "commit": commit(),

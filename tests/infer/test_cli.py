@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image
 
 from dsah_infer import Encoder
 from dsah_infer.cli import main
+from dsah_infer.contract import CHECKPOINT_RECORD
 from dsah_infer.gallery import Gallery
 from tests.infer.tiny_model import write_tiny_model
 
@@ -192,11 +194,15 @@ def test_info_reads_a_checkpoint_without_torch(
     model: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     checkpoint = tmp_path / "ckpt.pt"
-    checkpoint.write_bytes(b"PK\x03\x04 a zip that torch wrote")
+    checkpoint.write_bytes(b"PK\x03\x04 cut short")
     assert main(["info", str(checkpoint)]) == 1
-    assert "ckpt.json" in capsys.readouterr().err
-    contract = json.loads(Encoder(model).contract.to_json())
-    (tmp_path / "ckpt.json").write_text(json.dumps({"contract": contract}))
+    assert "damaged" in capsys.readouterr().err
+    with zipfile.ZipFile(checkpoint, "w") as archive:
+        archive.writestr("archive/version", "3")
+    assert main(["info", str(checkpoint)]) == 1
+    assert "no dsah checkpoint" in capsys.readouterr().err
+    with zipfile.ZipFile(checkpoint, "a") as archive:
+        archive.writestr(f"archive/{CHECKPOINT_RECORD}", Encoder(model).contract.to_json())
     assert main(["info", str(checkpoint), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "checkpoint"
 
