@@ -30,6 +30,7 @@ from dsah_train.config import Config
 from dsah_train.data import Dataset, Part, carve_validation, decode_part
 from dsah_train.distributed import agree, is_main, join
 from dsah_train.encode import encode
+from dsah_train.interrupts import deferred_interrupt
 from dsah_train.methods.method import Method
 from dsah_train.methods.registry import build_method
 from dsah_train.metrics import mean_average_precision
@@ -163,7 +164,8 @@ class Run:
                 self.at.metrics["epochs"] = float(self.at.best_epoch)
         self._phase(self.pictures, None)
         self.at.phase = "done"
-        self._save_state(None)
+        with deferred_interrupt():
+            self._save_state(None)
         if self.log is not None:
             self.log.close()
         return self.out / "ckpt.pt"
@@ -255,8 +257,9 @@ class Run:
 
     def _save(self, method: Method) -> None:
         """Write the usable checkpoint, then the state to resume from."""
-        self._save_checkpoint(method)
-        self._save_state(method.state_dict())
+        with deferred_interrupt():
+            self._save_checkpoint(method)
+            self._save_state(method.state_dict())
 
     def _save_checkpoint(self, method: Method) -> None:
         if not is_main():

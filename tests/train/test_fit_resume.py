@@ -87,7 +87,7 @@ def test_interrupt_leaves_a_usable_checkpoint_and_says_how_to_go_on(
     wait_for(lambda: lines(tmp_path) >= 1 and (tmp_path / "ckpt.pt").exists(), run)
     run.send_signal(signal.SIGINT)
     _, errors = run.communicate(timeout=120)
-    assert run.returncode == 130
+    assert run.returncode == 130, errors
     assert "resumes" in errors
     assert load_checkpoint(tmp_path / "ckpt.pt").contract.bits == 8
     assert not list(tmp_path.glob(".*"))  # no half-written file
