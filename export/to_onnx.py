@@ -10,6 +10,9 @@ from pathlib import Path
 
 if __name__ == "__main__":  # runs from any folder; export/ itself must not shadow other packages
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from export.requirements import need
+
+    need("torch", "torchvision", "onnx", "onnxscript", "onnxruntime")
 
 import numpy as np
 import numpy.typing as npt
