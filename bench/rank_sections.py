@@ -11,7 +11,17 @@ from typing import Any
 
 import faiss
 import numpy as np
-from rank_measure import SEED, Codes, best, compare, flat, learned_codes, random_codes
+from rank_measure import (
+    ONE_BY_ONE,
+    SEED,
+    Codes,
+    best,
+    compare,
+    flat,
+    learned_codes,
+    one_by_one,
+    random_codes,
+)
 from usearch.index import MetricKind
 from usearch.index import search as usearch_search
 
@@ -36,13 +46,13 @@ def random64(scale: float) -> Rows:
         other = flat(codes)
         for threads in (1, 2):
             for m in (1, 256):
-                queries = random_codes(10 if m == 1 else m, 64, SEED + 9)
+                queries = random_codes(ONE_BY_ONE if m == 1 else m, 64, SEED + 9)
                 for k in (10, 100):
                     index = index_of(codes, 64, threads)
                     row = compare(index, other, queries, k, threads, m == 1)
                     path = index.explain()["path"]
                     plain = index_of(codes, 64, threads, sublinear=False)
-                    scan = compare(plain, other, queries, k, threads, m == 1)
+                    scan = compare(plain, other, queries, k, threads, m == 1, row["faiss_us"])
                     rows.append(
                         {"codes": n, "queries": m, "k": k, "threads": threads, "path": path}
                         | row
@@ -81,7 +91,7 @@ def collapsed(scale: float) -> Rows:
     rows: Rows = []
     for name, bits, codes in cases:
         for single in (True, False):
-            queries = codes[:: n // 256][: 10 if single else 256]
+            queries = codes[:: n // 256][: ONE_BY_ONE if single else 256]
             row = compare(index_of(codes, bits, 1), flat(codes), queries, 100, 1, single)
             base = next((r["ours_us"] for r in rows if r["one_query"] == single), row["ours_us"])
             rows.append(
@@ -98,7 +108,7 @@ def learned(scale: float) -> Rows:
     rows: Rows = []
     for flip, floor in ((0.02, 100.0), (0.05, 60.0), (0.10, 30.0)):
         codes = learned_codes(n, 64, flip)
-        queries = learned_codes(20, 64, flip, SEED + 9)
+        queries = learned_codes(ONE_BY_ONE, 64, flip, SEED + 9)
         index = index_of(codes, 64, 1)
         row = compare(index, flat(codes), queries, 100, 1, True)
         stats = index.stats()
@@ -117,14 +127,15 @@ def recall(scale: float) -> Rows:
     rows: Rows = []
     faiss.omp_set_num_threads(os.cpu_count() or 1)  # to build; searches take one thread
 
-    def row(name: str, n: int, setting: str, search: Callable[[Codes], Any]) -> None:
+    def row(name: str, n: int, setting: str, search: Callable[[Codes, int], Any]) -> None:
         faiss.omp_set_num_threads(1)
-        took, hits = 0.0, 0
-        for query, bound in zip(queries, bounds, strict=True):
-            took += best(lambda q=query: search(q[None]), budget=0.02)
-            hits += int((search(query[None])[0] <= bound).sum())
+        took = one_by_one(search, queries, 100, budget=0.2)
+        hits = sum(
+            int((search(query[None], 100)[0] <= bound).sum())
+            for query, bound in zip(queries, bounds, strict=True)
+        )
         rows.append(
-            {"index": name, "codes": n, "setting": setting, "us": 1e6 * took / len(queries)}
+            {"index": name, "codes": n, "setting": setting, "us": 1e6 * took}
             | {"recall": min(1.0, hits / (100 * len(queries)))}
         )
         faiss.omp_set_num_threads(os.cpu_count() or 1)
@@ -133,31 +144,31 @@ def recall(scale: float) -> Rows:
         (int(10_000_000 * scale), ("IVF", "MultiHash")),
         (int(1_000_000 * scale), ("HNSW",)),
     ):
-        codes, queries = learned_codes(n, 64, 0.05), learned_codes(50, 64, 0.05, SEED + 9)
+        codes, queries = learned_codes(n, 64, 0.05), learned_codes(ONE_BY_ONE, 64, 0.05, SEED + 9)
         index = index_of(codes, 64, 1)
         for _ in range(2):
             distances, _ = index.search(queries, 100)
         bounds = distances[:, -1]
-        row("HammingIndex", n, "exact", lambda q, i=index: i.search(q, 100))
+        row("HammingIndex", n, "exact", index.search)
         if "IVF" in names:
             quantizer = faiss.IndexBinaryFlat(64)
             ivf = faiss.IndexBinaryIVF(quantizer, 64, max(16, int(4096 * scale)))
             ivf.train(codes[:: max(1, n // 200_000)])
             ivf.add(codes)
             for ivf.nprobe in (1, 4, 16, 64, 256):
-                row("IVF", n, f"nprobe {ivf.nprobe}", lambda q, i=ivf: i.search(q, 100))
+                row("IVF", n, f"nprobe {ivf.nprobe}", ivf.search)
             del ivf
             hashes = faiss.IndexBinaryMultiHash(64, 4, 16)
             hashes.add(codes)
             for hashes.nflip in (0, 1, 2):
-                row("MultiHash", n, f"nflip {hashes.nflip}", lambda q, i=hashes: i.search(q, 100))
+                row("MultiHash", n, f"nflip {hashes.nflip}", hashes.search)
             del hashes
         if "HNSW" in names:
             graph = faiss.IndexBinaryHNSW(64, 16)
             graph.add(codes)
             for ef in (100, 200, 400, 800):
                 graph.hnsw.efSearch = ef
-                row("HNSW", n, f"efSearch {ef}", lambda q, i=graph: i.search(q, 100))
+                row("HNSW", n, f"efSearch {ef}", graph.search)
     return rows
 
 
@@ -216,7 +227,7 @@ def slope(scale: float) -> Rows:
     codes = random_codes(sizes[-1], 64)
     for n in sizes:
         index, other = index_of(codes[:n], 64, 1), flat(codes[:n])
-        row = compare(index, other, random_codes(5, 64, SEED + 9), 10, 1, True)
+        row = compare(index, other, random_codes(ONE_BY_ONE, 64, SEED + 9), 10, 1, True)
         step = rows[-1] if rows else None
         for who in ("ours", "faiss"):
             grown = np.log(row[f"{who}_us"] / step[f"{who}_us"]) if step else np.nan
