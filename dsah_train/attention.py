@@ -6,13 +6,15 @@ map is brought to the finer one's grid and added, and the sum is brought to the 
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsah_train.backbones import Trunk, load_vgg16_layers, vgg16_features
 
-__all__ = ["LightAttention", "PaperAttention", "bilinear_kernel", "min_max"]
+__all__ = ["LightAttention", "PaperAttention", "bilinear_kernel", "min_max", "shrunk_side"]
 
 #: Below this range a map carries no preference and is read as "everything" (methods note D8).
 FLAT = 1e-6
@@ -39,6 +41,11 @@ def min_max(maps: Tensor, *, detach_range: bool = False) -> Tensor:
     scaled = (maps - low) / span.clamp_min(FLAT)
     # A scalar one: a tensor of ones would put Shape and Expand nodes into the exported graph.
     return torch.where(span >= FLAT, scaled, 1.0)
+
+
+def shrunk_side(side: int, scale: float, multiple: int) -> int:
+    """The least multiple of ``multiple`` that is at least ``scale`` times ``side``, in pixels."""
+    return math.ceil(side * scale / multiple) * multiple
 
 
 def bilinear_kernel(size: int) -> Tensor:
@@ -69,6 +76,9 @@ class LightAttention(nn.Module):
             strongly there usually is an object, so attention starts with a sensible map instead
             of a random one, and the hashing network sees objects from its first step.
     """
+
+    #: Input sides must be multiples of this.
+    multiple = 1
 
     def __init__(self, trunk: Trunk, *, energy: bool = False) -> None:
         super().__init__()
@@ -104,6 +114,8 @@ class PaperAttention(nn.Module):
         state: ImageNet state dict of torchvision's vgg16, or None.
         fc_dim: Width of fc6 and fc7; below 4096 they start at random.
     """
+
+    multiple = 32
 
     def __init__(self, state: dict[str, Tensor] | None = None, fc_dim: int = 4096) -> None:
         super().__init__()

@@ -78,6 +78,12 @@ class Config:
         "energy",
         "random",
     )
+    attention_scale: float = setting(
+        1.0,
+        "dsah, dagh: side at which attention sees the picture; 0.5 costs it a quarter of the work",
+        1.0,
+        0.5,
+    )
     mask_space: str = setting("normalized", "what the mask multiplies (D9)", "normalized", "pixel")
     code_activation: str = setting("none", "squashing of the hash layer (D3)", "none", "tanh")
     detach_range: bool = setting(False, "no gradient through the map's extremes (D8)")
@@ -171,6 +177,12 @@ class Config:
             )
         if self.teacher and self.method != "dagh":
             raise ConfigError(f"teacher is a setting of method dagh, not of {self.method}")
+        own = self.attends and self.method in ("dsah", "dagh") and not self.teacher
+        if self.attention_scale != 1 and not own:
+            raise ConfigError(
+                f"attention_scale = {self.attention_scale} needs an attention network to train: "
+                "method dsah, or dagh without teacher, with attention and train_trunk"
+            )
         if self.method == "dagh" and not self.teacher and self.epochs < 2:
             raise ConfigError("epochs = 1, allowed: 2 or more, since dagh trains two streams")
         _ = self.lengths  # raises where ``nested`` makes no sense

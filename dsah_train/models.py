@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
 from dsah_infer.contract import IMAGENET_MEAN, IMAGENET_STD
-from dsah_train.attention import LightAttention, PaperAttention, min_max
+from dsah_train.attention import LightAttention, PaperAttention, min_max, shrunk_side
 from dsah_train.backbones import build_trunk
 from dsah_train.config import Config
 from dsah_train.hasher import Encoded, Hasher
@@ -51,18 +52,22 @@ class AttentiveHasher(Hasher):
     Args:
         attention: Images to raw attention (N, 1, S, S).
         hashing: Images to activations (N, A); shared by images and saliency images.
-        config: Mask space, range gradient, squashing.
+        config: Scale of attention, mask space, range gradient, squashing.
     """
 
     has_saliency = True
 
     def __init__(
-        self, attention: nn.Module, hashing: LightHashing | PaperHashing, config: Config
+        self,
+        attention: LightAttention | PaperAttention,
+        hashing: LightHashing | PaperHashing,
+        config: Config,
     ) -> None:
         super().__init__()
         self.attention = attention
         self.hashing = hashing
         self.activations = hashing.hash.out_features
+        self.scale = config.attention_scale
         self.detach_range = config.detach_range
         self.pixel_mask = config.mask_space == "pixel"
         self.squash = config.code_activation == "tanh"
@@ -73,7 +78,19 @@ class AttentiveHasher(Hasher):
 
     def saliency_map(self, images: Tensor) -> Tensor:
         """Images (N, 3, S, S) to Sal (N, 1, S, S) in [0, 1] (Eq. 2-3)."""
-        return min_max(self.attention(images), detach_range=self.detach_range)
+        return min_max(self.raw_attention(images), detach_range=self.detach_range)
+
+    def raw_attention(self, images: Tensor) -> Tensor:
+        """Images (N, 3, S, S) to A (N, 1, S, S), by way of a smaller picture if so configured."""
+        side = shrunk_side(images.shape[-1], self.scale, self.attention.multiple)
+        if side == images.shape[-1]:
+            maps: Tensor = self.attention(images)
+            return maps
+        # From S to S / 2 bilinear sampling is the mean of 2 x 2 pixels, so nothing aliases.
+        small = F.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
+        return F.interpolate(
+            self.attention(small), size=images.shape[-2:], mode="bilinear", align_corners=False
+        )
 
     def saliency_image(self, images: Tensor, saliency: Tensor) -> Tensor:
         """Sal * x (Eq. 4), on normalised values or on pixels."""
@@ -120,7 +137,7 @@ def build_plain(config: Config, state: dict[str, Tensor] | None = None) -> Plain
 def build_attentive(config: Config, state: dict[str, Tensor] | None = None) -> AttentiveHasher:
     """Attention and hashing networks of DSaH and of DAgH's first stream."""
     if config.backbone == "vgg16":
-        attention: nn.Module = PaperAttention(state, config.fc_dim)
+        attention: LightAttention | PaperAttention = PaperAttention(state, config.fc_dim)
     else:
         trunk = build_trunk(config.backbone, state)
         attention = LightAttention(trunk, energy=config.attention_start == "energy")

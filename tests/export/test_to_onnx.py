@@ -14,6 +14,7 @@ from dsah_infer.errors import ExportError, UsageError
 from dsah_infer.onnx_file import read_model
 from dsah_train.checkpoint import Checkpoint
 from dsah_train.encode import encode
+from export.cost import graph_cost
 from export.gate import Budget
 from export.onnx_model import serialise
 from export.parity import compare, run_onnx, tie_bound
@@ -93,6 +94,17 @@ def test_every_backbone_exports(backbone: str, tmp_path: Path) -> None:
     assert written.parity.pictures == 21
     operators = {n.op_type for n in onnx.load(tmp_path / "model.onnx").graph.node}
     assert "BatchNormalization" not in operators
+
+
+def test_attention_at_half_the_side_exports(dsah: tuple[Checkpoint, Path], tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "ckpt.pt", attention_scale=0.5)
+    assert checkpoint.config.attention_scale == 0.5
+    written = export_onnx(checkpoint, tmp_path / "model.onnx")
+    assert written.parity.flip_rate <= 1e-4
+    assert written.parity.saliency_gap < 1e-3
+    half, whole = (graph_cost(read_model(f / "model.onnx")) for f in (tmp_path, dsah[1]))
+    assert half.parameters == whole.parameters
+    assert half.macs < 0.7 * whole.macs  # an attention of a quarter, and hashing as before
 
 
 def test_a_method_without_attention_has_two_outputs(tmp_path: Path) -> None:

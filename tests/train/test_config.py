@@ -49,6 +49,10 @@ def test_paper_preset_is_the_published_one() -> None:
         ({"nested": "a"}, "ascending"),
         ({"method": "lsh", "nested": "24,48"}, "learns none"),
         ({"teacher": "x.pt"}, "method dagh"),
+        ({"attention_scale": 0.25}, "allowed: 1.0, 0.5"),
+        ({"attention_scale": 0.5, "method": "doh"}, "needs an attention network"),
+        ({"attention_scale": 0.5, "attention": False}, "needs an attention network"),
+        ({"attention_scale": 0.5, "method": "dagh", "teacher": "x.pt"}, "needs an attention"),
         ({"colour": 1}, "unknown settings"),
     ],
 )

@@ -177,6 +177,29 @@ def test_doh_starts_with_classes_alone() -> None:
     assert [list(method.epoch(data, e, 4)) for e in range(4)] == [["classes"]] + [["hashing"]] * 3
 
 
+@pytest.mark.parametrize("alternate", ["joint", "epoch"])
+@pytest.mark.parametrize("name", ["dsah", "dagh"])
+def test_attention_at_half_the_side_is_trained(name: str, alternate: str) -> None:
+    settings = tiny.config(
+        name,
+        image_size=64,
+        train_size=64,
+        attention_scale=0.5,
+        alternate=alternate,
+        epochs=2,
+        warm_start=0,
+    )
+    method, data = build_method(settings, 2), tiny.training_set(settings)
+    loop = method.first if isinstance(method, DAgH) else method
+    assert isinstance(loop, DSaH)
+    before = [p.detach().clone() for p in loop.net.attention.parameters()]
+    method.epoch(data, 0, 2)
+    moved = [
+        not torch.equal(a, b) for a, b in zip(before, loop.net.attention.parameters(), strict=True)
+    ]
+    assert sum(moved) > 0.8 * len(moved)
+
+
 @pytest.mark.parametrize("changes", [{"sim_loss": "lsrh"}, {"asym": True}, {"arity": 16}])
 def test_doh_variants_learn(changes: dict[str, object]) -> None:
     settings = tiny.config("doh", **(SMALL | {"epochs": 16} | changes))

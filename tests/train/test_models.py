@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dsah_train.attention import shrunk_side
 from dsah_train.config import METHODS
 from dsah_train.hashing import hash_layer
 from dsah_train.models import AttentiveHasher, PlainHasher, build_model
@@ -52,6 +53,30 @@ def test_mask_in_pixel_space_fades_to_black() -> None:
     mean_grey = build_model(tiny.config("dsah"), 2)
     assert isinstance(mean_grey, AttentiveHasher)
     assert not mean_grey.saliency_image(X, torch.zeros(2, 1, 48, 48)).any()
+
+
+def test_attention_at_half_the_side_sees_means_of_four_pixels() -> None:
+    whole = build_model(tiny.config("dsah"), 2).eval()
+    half = build_model(tiny.config("dsah", attention_scale=0.5), 2).eval()
+    assert isinstance(whole, AttentiveHasher)
+    assert isinstance(half, AttentiveHasher)
+    half.load_state_dict(whole.state_dict())  # a scale has no weights of its own
+    with torch.no_grad():
+        small = F.avg_pool2d(X, 2)
+        want = F.interpolate(whole.raw_attention(small), size=(48, 48), mode="bilinear")
+        got = half.raw_attention(X)
+        assert torch.allclose(got, want, atol=1e-6)
+        assert not torch.allclose(got, whole.raw_attention(X), atol=1e-2)
+        assert half(X).saliency.shape == (2, 48, 48)
+
+
+def test_paper_attention_sees_a_multiple_of_its_cells() -> None:
+    assert [shrunk_side(s, 0.5, 32) for s in (224, 256, 64)] == [128, 128, 32]
+    assert [shrunk_side(s, 0.5, 1) for s in (224, 225)] == [112, 113]
+    settings = tiny.config("dsah", backbone="vgg16", fc_dim=8, attention_scale=0.5)
+    model = build_model(settings, 2).eval()
+    with torch.no_grad():
+        assert model(torch.randn(1, 3, 224, 224)).saliency.shape == (1, 224, 224)
 
 
 def test_squashing_keeps_activations_inside_one() -> None:
