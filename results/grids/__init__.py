@@ -1,0 +1,29 @@
+"""Every grid of measurements by name, in the order in which `make results` fills them."""
+
+from __future__ import annotations
+
+from results.cells import Grid
+from results.grids import (
+    ablations,
+    flowers17,
+    frozen,
+    marks,
+    nested,
+    rivals,
+    student,
+    unseen,
+)
+
+__all__ = ["GRIDS"]
+
+GRIDS: dict[str, Grid] = {
+    "frozen": frozen.GRID,
+    "rivals": rivals.GRID,
+    **marks.GRIDS,
+    "unseen": unseen.GRID,
+    "student": student.GRID,
+    "nested": nested.GRID,
+    "ablations": ablations.GRID,
+    "rivals-passes": rivals.PASSES,
+    "flowers17": flowers17.GRID,
+}

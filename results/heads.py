@@ -1,0 +1,158 @@
+"""One method's heads on frozen features: all lengths and seeds, on features computed once.
+
+Seed s draws the split and the training alike. A head trains for `EPOCHS` epochs by its method's own
+loop; its learning rate is the best of `RATES` on a validation part of the training pictures of
+split 0 (10 per class) at `TUNED_BITS`, so that no method suffers from another's rate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dsah_infer.atomic_file import replacing
+from dsah_infer.contract import PixelRule
+from dsah_train.backbones import load_weights
+from dsah_train.checkpoint import contract_of
+from dsah_train.config import Config
+from dsah_train.data import Part, carve_validation, decode_part, load_dataset
+from dsah_train.features import pooled_features
+from dsah_train.float_features import float_map
+from dsah_train.frozen import head_codes, train_head
+from dsah_train.metrics import mean_average_precision
+from dsah_train.models import build_plain
+from results.cells import Cell
+from results.provenance import commit, machine
+
+__all__ = ["BITS", "EPOCHS", "RATES", "SEEDS", "TUNED_BITS", "measure"]
+
+BITS = (12, 24, 36, 48)
+SEEDS = (0, 1, 2, 3, 4)
+EPOCHS = 100
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+TUNED_BITS = 24
+BACKBONE = "squeezenet1_1"
+SIZE = 224
+
+_Features = dict[str, npt.NDArray[np.float32]]
+
+
+def measure(cell: Cell, data: str, work: Path) -> dict[str, Any]:
+    """Train and score the heads of one method; returns the record that is kept."""
+    torch.set_num_threads(1)
+    began = time.monotonic()
+    features = _features(data, work / "frozen" / f"{Path(data).name}-{BACKBONE}-{SIZE}.npz")
+    record: dict[str, Any] = {
+        "grid": cell.grid,
+        "cell": cell.name,
+        "note": cell.note,
+        "commands": [f"python results/run.py frozen --only {cell.name} --data FOLDER"],
+        "data": Path(data).name,
+        "protocol": load_dataset(data).protocol,
+        "backbone": f"{BACKBONE}, ImageNet weights, {SIZE} px, frozen, mean of the last map",
+        "metric": "MAP@all, order (distance, id), a query without a relevant item counts 0",
+        "seeds": "split and training alike",
+    }
+    if cell.name == "float":
+        record["runs"] = [{"seed": seed, "map": _float_map(data, seed, features)} for seed in SEEDS]
+    else:
+        tried = _try_rates(cell, data, features)
+        rate = max(tried, key=lambda r: tried[r])
+        record |= {
+            "settings": dataclasses.asdict(_config(cell, BITS[-1], rate, 0)),
+            "validation_map": {str(r): value for r, value in tried.items()},
+            "runs": [],
+        }
+        for bits in BITS:
+            for seed in SEEDS:
+                dataset = load_dataset(data, split_seed=seed)
+                config = _config(cell, bits, rate, seed)
+                parts = (dataset.train, dataset.query, dataset.gallery)
+                record["runs"].append(
+                    {"bits": bits, "seed": seed, "map": _head_map(config, features, *parts)}
+                )
+            values = [run["map"] for run in record["runs"] if run["bits"] == bits]
+            print(f"{cell.name} {bits} bits: {np.mean(values):.4f}, rate {rate}", flush=True)
+    return record | {
+        "seconds": round(time.monotonic() - began, 1),
+        "commit": commit(),
+        "machine": machine(),
+    }
+
+
+def _config(cell: Cell, bits: int, rate: float, seed: int) -> Config:
+    settings = {"bits": bits, "epochs": EPOCHS, "lr": rate, "seed": seed, "split_seed": seed}
+    if cell.settings["method"] in ("itq", "lsh"):
+        settings["epochs"] = 1
+    # Trained in the precision in which the codes are made.
+    return Config.with_preset(**cell.settings, **settings, train_trunk=False, precision="fp32")
+
+
+def _try_rates(cell: Cell, data: str, features: _Features) -> dict[float, float]:
+    """MAP on the validation part by learning rate; of one rate where nothing is trained."""
+    rates = RATES[:1] if cell.settings["method"] in ("itq", "lsh") else RATES
+    rest, held_out = carve_validation(load_dataset(data, split_seed=0).train)
+    return {
+        rate: _head_map(_config(cell, TUNED_BITS, rate, 0), features, rest, held_out, rest)
+        for rate in rates
+    }
+
+
+def _head_map(
+    config: Config, features: _Features, train: Part, query: Part, gallery: Part
+) -> float:
+    model = train_head(config, _rows(features, train), train.targets)
+    contract = contract_of(config, (), model, {})
+    return mean_average_precision(
+        head_codes(config, model, _rows(features, query)).codes,
+        query.targets,
+        head_codes(config, model, _rows(features, gallery)).codes,
+        gallery.targets,
+        bits=contract.bits,
+        symbol_bits=contract.symbol_bits,
+    )
+
+
+def _float_map(data: str, seed: int, features: _Features) -> float:
+    dataset = load_dataset(data, split_seed=seed)
+    query, gallery = dataset.query, dataset.gallery
+    return float_map(
+        _rows(features, query).numpy(),
+        query.targets,
+        _rows(features, gallery).numpy(),
+        gallery.targets,
+    )
+
+
+def _rows(features: _Features, part: Part) -> torch.Tensor:
+    return torch.from_numpy(np.stack([features[name] for name in part.names]))
+
+
+def _features(data: str, cache: Path) -> _Features:
+    """Features of all pictures by name; the splits only deal them out differently."""
+    dataset = load_dataset(data)
+    parts = (dataset.query, dataset.gallery)
+    names = [name for part in parts for name in part.names]
+    if cache.exists():
+        with np.load(cache) as file:
+            kept = dict(zip(file["names"].tolist(), file["features"], strict=True))
+        if set(names) <= set(kept):
+            return kept
+    model = build_plain(Config(backbone=BACKBONE), load_weights(BACKBONE, "auto")).eval()
+    rule = PixelRule(size=SIZE, crop=1.0)
+    values = np.concatenate(
+        [
+            pooled_features(model, torch.from_numpy(decode_part(p, rule, progress=False))).numpy()
+            for p in parts
+        ]
+    )
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(cache) as out:
+        np.savez(out, names=np.array(names), features=values)
+    return dict(zip(names, values, strict=True))
