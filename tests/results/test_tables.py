@@ -1,0 +1,103 @@
+"""What the documents print is what the result files say, and the grids hold what they promise."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsah_train.config import PAPER, Config
+from results import run, table
+from results.cells import Cell, Grid
+from results.grids import GRIDS
+from results.grids.ablations import SWITCHED_BACK
+from results.grids.rivals import METHODS
+from results.tables.records import gain, load, map_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_documents_print_the_result_files() -> None:
+    command = [sys.executable, str(ROOT / "results" / "table.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_table_is_made_from_its_files() -> None:
+    text = "before\n<!-- results:flowers17 -->\nstale\n<!-- /results:flowers17 -->\nafter\n"
+    new = table.render(text)
+    assert "stale" not in new
+    assert new.startswith("before\n<!-- results:flowers17 -->\n| bits |")
+    assert table.render(new) == new
+    records = load("flowers17")
+    values = [map_of(r) for r in records.values() if r["settings"]["bits"] == 12]
+    assert f"| 12 | {sum(values) / len(values):.4f}" in new
+    with pytest.raises(KeyError, match="unknown"):
+        table.render("<!-- results:unknown -->\n<!-- /results:unknown -->")
+
+
+def test_a_gain_is_the_difference_of_two_maps() -> None:
+    first, second = list(load("flowers17").values())[:2]
+    value = gain(first, second)
+    assert value.mean == pytest.approx(map_of(first) - map_of(second))
+    assert value.low < value.mean < value.high
+
+
+def test_every_departure_of_best_has_its_ablation() -> None:
+    best = dataclasses.asdict(Config())
+    #: Networks and epochs are the budget; crops of 224 pixels are both presets' training size.
+    budget = {"backbone", "epochs", "train_size"}
+    departures = {name for name, value in PAPER["dsah"].items() if best[name] != value} - budget
+    assert departures == set(SWITCHED_BACK)
+    for name, settings in SWITCHED_BACK.items():
+        assert settings[name] == PAPER["dsah"][name], name
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_cell_is_a_valid_setting_and_has_its_own_file(name: str) -> None:
+    cells = GRIDS[name].cells
+    assert len({cell.name for cell in cells}) == len(cells)
+    for cell in cells:
+        assert cell.grid == name
+        Config.with_preset(**cell.settings)
+        if cell.teacher:
+            grid, _, teacher = cell.teacher.partition("/")
+            assert teacher in {c.name for c in GRIDS[grid].cells}
+
+
+def test_every_method_is_measured() -> None:
+    from dsah_train.config import METHODS as ALL
+
+    assert {settings["method"] for settings in METHODS.values()} == set(ALL)
+
+
+def test_what_is_done_is_skipped_and_failures_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = Grid("q", "embedded:marks", 1, tuple(Cell("g", name) for name in ("a", "b", "c")))
+    monkeypatch.setitem(run.GRIDS, "g", grid)
+    monkeypatch.setattr(sys, "argv", ["run.py", "g", "--out", str(tmp_path)])
+    asked = []
+
+    def measure(cell: Cell, data: str, work: Path) -> dict[str, str]:
+        asked.append(cell.name)
+        if cell.name == "b" and len(asked) < 3:
+            raise subprocess.CalledProcessError(3, "fit")
+        return {"cell": cell.name, "data": data}
+
+    monkeypatch.setattr(run, "measure", measure)
+    with pytest.raises(SystemExit) as stop:
+        run.main()
+    assert stop.value.code == 1
+    assert "b failed with exit code 3" in capsys.readouterr().err
+    assert sorted(p.name for p in (tmp_path / "g").iterdir()) == ["a.json", "c.json"]
+    with pytest.raises(SystemExit) as stop:
+        run.main()
+    assert stop.value.code == 0
+    assert asked == ["a", "b", "c", "b"]
+    kept = json.loads((tmp_path / "g" / "b.json").read_text())
+    assert kept == {"cell": "b", "data": "embedded:marks"}
