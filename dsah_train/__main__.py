@@ -14,7 +14,8 @@ from typing import Any
 
 from dsah_infer.errors import ConfigError, DsahError, UsageError
 from dsah_train import require_torch
-from dsah_train.config import Config, read_file
+from dsah_train.config import Config
+from dsah_train.config_file import read_file
 
 __all__ = ["main"]
 
@@ -45,7 +46,9 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings (defaults: --preset best)")
     for field in dataclasses.fields(Config):
         flag = "--" + field.name.rstrip("_").replace("_", "-")
-        text = f"{field.metadata['help']} (default: {field.default})".replace("%", "%%")
+        within = field.metadata["within"]
+        allowed = f"{within[0]} to {within[1]}, " if within else ""
+        text = f"{field.metadata['help']} ({allowed}default: {field.default})".replace("%", "%%")
         if str(field.type) == "bool":
             group.add_argument(
                 flag, dest=field.name, action=argparse.BooleanOptionalAction, help=text

@@ -1,15 +1,15 @@
-"""All settings of a training run: one frozen record, its presets, and its JSON form."""
+"""All settings of a training run: one frozen record and its JSON form."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dsah_infer.contract import MAX_BITS
 from dsah_infer.errors import ConfigError
+from dsah_train.presets import preset_values
 
 __all__ = ["METHODS", "Config", "setting"]
 
@@ -33,9 +33,12 @@ METHODS = (
 BACKBONE_NAMES = ("squeezenet1_1", "resnet18", "mobilenet_v3_small", "alexnet", "vgg16")
 
 
-def setting(default: Any, text: str, *choices: Any) -> Any:
+def setting(
+    default: Any, text: str, *choices: Any, within: tuple[float, float] | None = None
+) -> Any:
     """A config field with its help text (the reason, where it departs from the paper)."""
-    return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
+    metadata = {"help": text, "choices": choices, "within": within}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,16 @@ class Config:
 
     method: str = setting("dsah", "method to train", *METHODS)
     preset: str = setting("best", "best: what measures best; paper: as published", "best", "paper")
-    bits: int = setting(48, "bits of information per code, 1 to 4096")
+    bits: int = setting(48, "bits of information per code", within=(1, MAX_BITS))
     arity: int = setting(4, "doh: values K of one symbol", 2, 4, 8, 16)
 
     # networks
     backbone: str = setting(
         "squeezenet1_1", "torchvision backbone (vgg16: the paper's networks)", *BACKBONE_NAMES
     )
-    fc_dim: int = setting(4096, "width of VGG-16's fc6 and fc7; 4096 is the paper's")
+    fc_dim: int = setting(
+        4096, "width of VGG-16's fc6 and fc7; 4096 is the paper's", within=(8, 4096)
+    )
     attention: bool = setting(
         True, "dsah, dagh: mask the picture by saliency before hashing; doh: its local branch"
     )
@@ -87,19 +92,27 @@ class Config:
     mask_space: str = setting("normalized", "what the mask multiplies (D9)", "normalized", "pixel")
     code_activation: str = setting("none", "squashing of the hash layer (D3)", "none", "tanh")
     detach_range: bool = setting(False, "no gradient through the map's extremes (D8)")
-    dropout: float = setting(0.0, "light networks: dropout before the hash layer, 0 to 0.9")
+    dropout: float = setting(0.0, "light networks: dropout before the hash layer", within=(0, 0.9))
 
     # pictures
-    image_size: int = setting(224, "side of the picture that the exported model sees, pixels")
-    train_size: int = setting(224, "side of the random views in training, pixels")
-    crop: float = setting(1.0, "centre square as a fraction of the shorter side, in (0, 1]")
-    min_area: float = setting(0.35, "smallest random crop as a share of the picture, in (0, 1]")
-    colour_jitter: float = setting(0.3, "strength of brightness, contrast and saturation changes")
+    image_size: int = setting(
+        224, "side of the picture that the exported model sees, pixels", within=(32, 1024)
+    )
+    train_size: int = setting(
+        224, "side of the random views in training, pixels", within=(32, 1024)
+    )
+    crop: float = setting(1.0, "centre square as a fraction of the shorter side", within=(0.1, 1))
+    min_area: float = setting(
+        0.35, "smallest random crop as a share of the picture", within=(0.05, 1)
+    )
+    colour_jitter: float = setting(
+        0.3, "strength of brightness, contrast and saturation changes", within=(0, 0.9)
+    )
 
     # losses
     lambda_: float = setting(30.0, "weight of the semantic terms, lambda of Eq. 13-14")
     alpha: float = setting(40.0, "weight of the saliency term, alpha of Eq. 14")
-    margin: float = setting(0.25, "margin m of Eq. 10 on distances in [0, 1] (D1)")
+    margin: float = setting(0.25, "margin m of Eq. 10 on distances in [0, 1] (D1)", within=(0, 10))
     margin_scale: str = setting("normalized", "literal: m = k/4 (D1)", "normalized", "literal")
     pair_power: int = setting(
         2, "power of the semantic pair distance: 2 decorrelates bits, 1 is literal (D2)", 1, 2
@@ -129,15 +142,21 @@ class Config:
         "joint",
     )
     warm_start: int = setting(
-        3, "random views on whose frozen features the hash layer is fitted first; 0: none"
+        3,
+        "random views on whose frozen features the hash layer is fitted first; 0: none",
+        within=(0, 100),
     )
-    warmup_epochs: int = setting(0, "dsah: epochs of hashing without attention first (D6)")
-    epochs: int = setting(8, "most epochs; the validation part chooses how many are used")
-    batch_size: int = setting(64, "pictures per batch")
+    warmup_epochs: int = setting(
+        0, "dsah: epochs of hashing without attention first (D6)", within=(0, 10_000)
+    )
+    epochs: int = setting(
+        8, "most epochs; the validation part chooses how many are used", within=(1, 10_000)
+    )
+    batch_size: int = setting(64, "pictures per batch", within=(2, 4096))
     sampler: str = setting("balanced", "random, or equal counts per class", "random", "balanced")
     optimizer: str = setting("adamw", "optimiser", "sgd", "adamw")
-    lr: float = setting(1e-3, "learning rate of new layers")
-    trunk_lr: float = setting(0.3, "the trunks' rate as a fraction of lr")
+    lr: float = setting(1e-3, "learning rate of new layers", within=(0, 10))
+    trunk_lr: float = setting(0.3, "the trunks' rate as a fraction of lr", within=(0, 10))
     weight_decay: float = setting(5e-4, "weight decay")
     schedule: str = setting("cosine", "step: x0.1 at 60 % and 85 % of the epochs", "cosine", "step")
     clip: float = setting(300.0, "largest gradient norm")
@@ -150,7 +169,7 @@ class Config:
     split_seed: int = setting(0, "seed of the split of class folders")
     protocol: str = setting("", "protocol of the data set; empty: its default")
     select: bool = setting(True, "choose epochs on a part of train, then refit on all of it")
-    val_per_class: int = setting(10, "pictures per class in the validation part")
+    val_per_class: int = setting(10, "pictures per class in the validation part", within=(1, 1000))
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -165,10 +184,9 @@ class Config:
             if choices and value not in choices:
                 allowed = ", ".join(map(str, choices))
                 raise ConfigError(f"{field.name} = {value!r}, allowed: {allowed}")
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ConfigError(f"{name} = {value}, allowed: {low} to {high}")
+            within = field.metadata["within"]
+            if within and not within[0] <= value <= within[1]:
+                raise ConfigError(f"{field.name} = {value}, allowed: {within[0]} to {within[1]}")
         per_symbol = self.arity.bit_length() - 1
         if self.method == "doh" and self.bits % per_symbol:
             raise ConfigError(
@@ -221,11 +239,7 @@ class Config:
     @classmethod
     def with_preset(cls, **changes: Any) -> Config:
         """The preset's values with the given changes on top."""
-        values: dict[str, Any] = {}
-        if changes.get("preset") == "paper":
-            values |= PAPER.get(changes.get("method", "dsah"), {})
-        else:
-            values |= BEST.get(changes.get("method", "dsah"), {})
+        values = preset_values(changes.get("preset", "best"), changes.get("method", "dsah"))
         return cls.from_dict(values | changes)
 
     @classmethod
@@ -252,98 +266,3 @@ class Config:
     def replace(self, **changes: Any) -> Config:
         """A copy with some settings changed."""
         return dataclasses.replace(self, **changes)
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """Settings from a ``.json``, ``.yaml`` or ``.yml`` file.
-
-    Raises:
-        ConfigError: Not readable, or not a mapping.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".json":
-            values = json.loads(text)
-        else:
-            import yaml
-
-            values = yaml.safe_load(text)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected settings as name: value, got {type(values).__name__}")
-    return values
-
-
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("bits", 1, MAX_BITS),
-    ("fc_dim", 8, 4096),
-    ("dropout", 0, 0.9),
-    ("image_size", 32, 1024),
-    ("train_size", 32, 1024),
-    ("crop", 0.1, 1),
-    ("min_area", 0.05, 1),
-    ("colour_jitter", 0, 0.9),
-    ("epochs", 1, 10_000),
-    ("warm_start", 0, 100),
-    ("warmup_epochs", 0, 10_000),
-    ("batch_size", 2, 4096),
-    ("lr", 0, 10),
-    ("trunk_lr", 0, 10),
-    ("val_per_class", 1, 1000),
-    ("margin", 0, 10),
-)
-
-#: As published, with the decisions D1-D20 of the methods note where the paper is silent.
-_PAPER_DSAH: dict[str, Any] = {
-    "backbone": "vgg16",
-    "train_size": 224,
-    "crop": 0.875,
-    "min_area": 0.765,  # a 224-pixel crop of a 256-pixel picture
-    "colour_jitter": 0.0,
-    "pair_power": 1,
-    "centres": 0.0,
-    "attention_start": "random",
-    "warm_start": 0,
-    "alternate": "epoch",
-    "epochs": 60,
-    "batch_size": 32,
-    "sampler": "random",
-    "optimizer": "sgd",
-    "trunk_lr": 0.1,
-    "schedule": "step",
-    "clip": 10.0,
-}
-#: The rivals' papers train AlexNet or CNN-F end to end by SGD; one recipe for all of them.
-_PAPER_RIVAL: dict[str, Any] = {
-    "backbone": "alexnet",
-    "train_size": 224,
-    "crop": 0.875,
-    "min_area": 0.765,
-    "colour_jitter": 0.0,
-    "warm_start": 0,
-    "epochs": 60,
-    "sampler": "random",
-    "optimizer": "sgd",
-    "trunk_lr": 0.1,
-    "schedule": "step",
-}
-#: Weights that a method's own equations give; they hold under every preset.
-_OWN: dict[str, dict[str, Any]] = {
-    "dagh": {"alpha": 1.0},
-    "dsh": {"quantization": 0.01},
-    "dpsh": {"quantization": 0.1},
-    "dhn": {"quantization": 0.1},
-    "csq": {"quantization": 1e-4},
-    "orthohash": {"margin": 0.2},
-    # One pass over the features is all there is: no epochs to choose.
-    "itq": {"epochs": 1, "select": False},
-    "lsh": {"epochs": 1, "select": False},
-}
-PAPER: dict[str, dict[str, Any]] = {
-    method: _PAPER_RIVAL | _OWN.get(method, {}) for method in METHODS
-} | {
-    "dsah": _PAPER_DSAH,
-    "dagh": _PAPER_DSAH | _OWN["dagh"],
-}
-BEST: dict[str, dict[str, Any]] = dict(_OWN)

@@ -79,20 +79,14 @@ class PlainGuideStream(SingleStream):
 class DAgH(Method):
     """Trains a `PlainHasher` on the codes of a first stream or of a teacher."""
 
-    def __init__(
-        self,
-        config: Config,
-        num_classes: int,
-        state: dict[str, Tensor] | None = None,
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(config, num_classes, state, device)
+    def setup(self, state: dict[str, Tensor] | None) -> None:
+        """Stream two's optimiser, and stream one unless there is a teacher."""
         self.net = cast(PlainHasher, self.model)
         self.optimizers = {"student": self.optimizer(self.net.hashing)}
         self.first: Method | None = None
-        if not config.teacher:
-            stream = GuideStream if config.attends else PlainGuideStream
-            self.first = stream(config, num_classes, state, device)
+        if not self.config.teacher:
+            stream = GuideStream if self.config.attends else PlainGuideStream
+            self.first = stream(self.config, self.num_classes, state, str(self.device))
         self.guide: Tensor | None = None
 
     def prepare(self, data: TrainingSet) -> None:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from dsah_train.batches import FeatureSet, TrainingSet
-from dsah_train.config import Config
 from dsah_train.distributed import gather
 from dsah_train.losses.doh import (
     class_loss,
@@ -34,14 +33,8 @@ def class_epochs(epochs: int) -> int:
 class DOH(Method):
     """Trains an `OrdinalHasher` by L_sim + eta L_cls, after a start by L_cls alone."""
 
-    def __init__(
-        self,
-        config: Config,
-        num_classes: int,
-        state: dict[str, Tensor] | None = None,
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(config, num_classes, state, device)
+    def setup(self, state: dict[str, Tensor] | None) -> None:
+        """One optimiser over both branches."""
         self.net = cast(OrdinalHasher, self.model)
         self.optimizers = {"hashing": self.optimizer(self.net)}
 

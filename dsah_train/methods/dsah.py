@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from dsah_train.batches import Batch, TrainingSet
-from dsah_train.config import Config
 from dsah_train.distributed import gather
 from dsah_train.losses.centres import centre_loss
 from dsah_train.losses.dsah import (
@@ -55,16 +54,12 @@ class _Views(Hasher):
 class DSaH(Method):
     """Trains an `AttentiveHasher` by Eq. 13 and 14, or by Eq. 18 when ``alternate`` is joint."""
 
-    def __init__(
-        self,
-        config: Config,
-        num_classes: int,
-        state: dict[str, Tensor] | None = None,
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(config, num_classes, state, device)
+    def setup(self, state: dict[str, Tensor] | None) -> None:
+        """Class centres, and an optimiser for each network."""
         self.net = cast(AttentiveHasher, self.model)
-        self.centres = nested_centres(num_classes, config.lengths, config.seed).to(self.device)
+        config = self.config
+        centres = nested_centres(self.num_classes, config.lengths, config.seed)
+        self.centres = centres.to(self.device)
         self.optimizers = {
             "attention": self.optimizer(self.net.attention),
             "hashing": self.optimizer(self.net.hashing),

@@ -76,7 +76,13 @@ class Meter:
 
 
 class Method:
-    """Base of the methods; a subclass names its networks and writes its epoch.
+    """Base of the methods; a subclass names its networks in `setup` and writes its `epoch`.
+
+    Args:
+        config: Settings.
+        num_classes: C.
+        state: ImageNet weights of the backbone, or None for random ones.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...
 
     Attributes:
         model: The network that is exported.
@@ -100,6 +106,10 @@ class Method:
         # channels_last: 1.4 to 2 times faster convolutions on CPUs, faster in bf16 everywhere.
         self.model: Hasher = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.setup(state)
+
+    def setup(self, state: dict[str, Tensor] | None) -> None:
+        """What else a method needs before its first epoch: optimisers, centres, other networks."""
 
     def build(self, config: Config, num_classes: int, state: dict[str, Tensor] | None) -> Hasher:
         """The network that is trained; what `build_model` names, unless it is not exported."""

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from dsah_infer.errors import ConfigError
 from dsah_train.batches import TrainingSet
-from dsah_train.config import Config
 from dsah_train.features import pooled_features
 from dsah_train.methods.method import Losses, Method
 from dsah_train.models import PlainHasher
@@ -75,14 +74,8 @@ def itq_projection(
 class Shallow(Method):
     """Fits the hash layer of a `PlainHasher` in one epoch; later epochs change nothing."""
 
-    def __init__(
-        self,
-        config: Config,
-        num_classes: int,
-        state: dict[str, Tensor] | None = None,
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(config, num_classes, state, device)
+    def setup(self, state: dict[str, Tensor] | None) -> None:
+        """No optimiser: nothing is trained by gradients."""
         self.net = cast(PlainHasher, self.model)
 
     def epoch(self, data: TrainingSet, epoch: int, epochs: int) -> Losses:

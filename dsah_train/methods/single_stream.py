@@ -7,7 +7,6 @@ from typing import cast
 from torch import Tensor
 
 from dsah_train.batches import FeatureSet, TrainingSet
-from dsah_train.config import Config
 from dsah_train.distributed import gather
 from dsah_train.methods.method import Losses, Meter, Method
 from dsah_train.methods.objectives import objective_of
@@ -20,16 +19,10 @@ __all__ = ["SingleStream"]
 class SingleStream(Method):
     """Trains a `PlainHasher` by the objective of the config's method."""
 
-    def __init__(
-        self,
-        config: Config,
-        num_classes: int,
-        state: dict[str, Tensor] | None = None,
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(config, num_classes, state, device)
+    def setup(self, state: dict[str, Tensor] | None) -> None:
+        """The method's objective, and one optimiser."""
         self.net = cast(PlainHasher, self.model)
-        self.objective = objective_of(config, num_classes, self.device)
+        self.objective = objective_of(self.config, self.num_classes, self.device)
         self.optimizers = {"hashing": self.optimizer(self.net.hashing)}
 
     def prepare(self, data: TrainingSet) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dsah_train.config import PAPER, Config
+from dsah_train.config import METHODS as ALL
+from dsah_train.config import Config
+from dsah_train.presets import preset_values
 from results import run, table
 from results.cells import Cell, Grid
 from results.grids import GRIDS
@@ -51,10 +53,11 @@ def test_every_departure_of_best_has_its_ablation() -> None:
     best = dataclasses.asdict(Config())
     #: Networks and epochs are the budget; crops of 224 pixels are both presets' training size.
     budget = {"backbone", "epochs", "train_size"}
-    departures = {name for name, value in PAPER["dsah"].items() if best[name] != value} - budget
+    paper = preset_values("paper", "dsah")
+    departures = {name for name, value in paper.items() if best[name] != value} - budget
     assert departures == set(SWITCHED_BACK)
     for name, settings in SWITCHED_BACK.items():
-        assert settings[name] == PAPER["dsah"][name], name
+        assert settings[name] == paper[name], name
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -70,8 +73,6 @@ def test_every_cell_is_a_valid_setting_and_has_its_own_file(name: str) -> None:
 
 
 def test_every_method_is_measured() -> None:
-    from dsah_train.config import METHODS as ALL
-
     assert {settings["method"] for settings in METHODS.values()} == set(ALL)
 
 

@@ -11,7 +11,8 @@ import yaml
 
 from dsah_infer.errors import ConfigError
 from dsah_train.__main__ import build_parser, config_from
-from dsah_train.config import METHODS, Config, read_file
+from dsah_train.config import METHODS, Config
+from dsah_train.config_file import read_file
 
 
 @pytest.mark.parametrize("method", METHODS)
