@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dsah_infer.errors import DataError, UsageError
+from dsah_train.data.protocols import split_open_set
 from dsah_train.measurement import FORMAT_VERSION
 from dsah_train.metrics import (
     Curve,
@@ -105,10 +106,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     Raises:
         UsageError: The runs were measured on different data, or one is given twice.
     """
-    # The embedded set's protocol names its seed, which is the split seed and may differ.
-    measured = {
-        (run.data["name"], re.sub(r"\bseed=\d+", "seed", run.data["protocol"])) for run in runs
-    }
+    measured = {(run.data["name"], _protocol(run)) for run in runs}
     if len(measured) > 1:
         found = "; ".join(f"{name} ({protocol})" for name, protocol in sorted(measured))
         raise UsageError(f"the runs were measured on different data, which cannot compare: {found}")
@@ -183,6 +181,15 @@ LEGEND = (
     "several runs, else over queries (bootstrap). Gain: over the first line of the same bits, on "
     "the same queries, with its paired bootstrap interval; it does not cover other trainings."
 )
+
+
+def _protocol(run: Run) -> str:
+    """The protocol without what the split seed draws: runs of several seeds are comparable."""
+    protocol = re.sub(r"\bseed=\d+", "seed", str(run.data["protocol"]))  # of the embedded set
+    held, _ = split_open_set(run.config.get("protocol"))
+    if held is not None and (not held or held.isdigit()):  # drawn, not named
+        protocol = f"open-set:{held or 'drawn'}@{protocol.rpartition('@')[2]}"
+    return protocol
 
 
 def _names(runs: Sequence[Run]) -> list[str]:

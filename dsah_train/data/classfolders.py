@@ -56,6 +56,11 @@ def class_folders(source: Source, *, split_seed: int = 0) -> Dataset:
             f"{source.path}: folders {list(source.bare)} hold no pictures; fill or remove them"
         )
     tops = {name.split("/", 1)[0] for name in pictures if "/" in name}
+    if not tops:  # the only folder of an archive is no class: its name is the archive's
+        raise DataError(
+            f"{source.path}: all pictures lie in one folder, which tells no classes apart; "
+            "expected <class>/<picture> with two or more class folders"
+        )
     if "train" in tops:
         return _given_parts(source, pictures, tops, split_seed)
     if tops & {"query", "gallery"}:

@@ -15,7 +15,7 @@ from dsah_train import compare
 from dsah_train.metrics import evaluate_codes
 
 
-def record(folder, method, bits, seed=0, split=0, noise=0.1, name="flowers", **config):
+def record(folder, method, bits, seed=0, split=0, noise=0.1, name="flowers", realised="", **config):
     """A run folder holding the evaluation of noisy class codes; returns its path."""
     # Labels and noise positions are those of the split, as they are for real runs.
     rng = np.random.default_rng(split)
@@ -26,7 +26,7 @@ def record(folder, method, bits, seed=0, split=0, noise=0.1, name="flowers", **c
     e = evaluate_codes(codes[:20], targets[:20], codes[20:], targets[20:], bits=bits)
     data = {
         "name": name,
-        "protocol": "class-folders",
+        "protocol": realised or "class-folders",
         "split_seed": split,
         "note": "",
         "skipped": [],
@@ -117,6 +117,19 @@ def test_command_writes_table_plots_and_json(tmp_path, capsys):
         assert f"]({name})" in report
         with Image.open(out / name) as image:
             assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_open_set_runs_compare_over_the_classes_that_seeds_draw(tmp_path):
+    runs = [
+        record(tmp_path, m, 16, split=s, protocol="open-set", realised=f"open-set:c{s},d@class")
+        for m in ("dpsh", "dsah")
+        for s in (0, 1)
+    ]
+    base, ours = groups_of(*runs)
+    assert (len(base.runs), len(ours.runs), ours.gain is None) == (2, 2, False)
+    other = record(tmp_path, "csq", 16, protocol="open-set:x", realised="open-set:x@class")
+    with pytest.raises(UsageError, match="different data"):
+        groups_of(*runs, other)
 
 
 def test_what_cannot_compare_is_named(tmp_path):

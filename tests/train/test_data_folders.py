@@ -124,6 +124,14 @@ def test_unusable_folders_say_what_to_do(
         load_dataset(folders(tmp_path / "set", counts))
 
 
+def test_a_zip_of_one_class_folder_says_what_is_missing(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "roses.zip", "w") as archive:
+        for i in range(3):
+            archive.writestr(f"roses/{i}.png", picture(i))
+    with pytest.raises(DataError, match=r"lie in one folder.*two or more class folders"):
+        load_dataset(tmp_path / "roses.zip")
+
+
 def test_a_missing_folder_and_an_empty_class(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         load_dataset(tmp_path / "nowhere")
