@@ -11,7 +11,6 @@ import hashlib
 import logging
 import os
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,85 +19,29 @@ import torch
 from tqdm import tqdm
 
 from dsah_infer.atomic_file import replacing
-from dsah_infer.contract import PixelRule
 from dsah_infer.cpu import available_cores
-from dsah_infer.errors import CheckpointError, ConfigError, DataError
+from dsah_infer.errors import DataError
 from dsah_train.backbones import load_weights
-from dsah_train.batches import TrainingSet
 from dsah_train.checkpoint import contract_of, save_checkpoint
 from dsah_train.config import Config
-from dsah_train.data import Dataset, Part, carve_validation, decode_part
+from dsah_train.data import Dataset, carve_validation
 from dsah_train.distributed import agree, is_main, join
 from dsah_train.encode import encode
 from dsah_train.interrupts import deferred_interrupt
 from dsah_train.methods.method import Method
 from dsah_train.methods.registry import build_method
 from dsah_train.metrics import mean_average_precision
+from dsah_train.pictures import Pictures, decode_pictures
+from dsah_train.progress import Progress, read_state, save_state
 from dsah_train.runlog import RunLog
 from dsah_train.teacher import Teacher
 
-__all__ = ["Pictures", "fit"]
+__all__ = ["fit"]
 
 _log = logging.getLogger(__name__)
-_STATE = "dsah.training-state"
 
 #: Share of a time budget that choosing the epochs may use; the refit sees more pictures.
 SELECT_SHARE = 0.45
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Decoded pictures of a part: for training (R, larger or equal) and as the model sees them (S).
-
-    The two are one array when no margin is cropped away. ``guide`` holds a teacher's code bits
-    (n, bits) where there is a teacher.
-    """
-
-    part: Part
-    large: torch.Tensor
-    seen: torch.Tensor
-    guide: torch.Tensor | None = None
-
-    def subset(self, rows: np.ndarray) -> Pictures:
-        """The pictures at these rows."""
-        index = torch.as_tensor(rows)
-        large = self.large[index]
-        same = self.seen is self.large
-        guide = None if self.guide is None else self.guide[index]
-        return Pictures(self.part.subset(rows), large, large if same else self.seen[index], guide)
-
-    def training_set(self, config: Config) -> TrainingSet:
-        """As the loops want it."""
-        targets = torch.from_numpy(self.part.targets)
-        return TrainingSet(self.large, targets, config, self.seen, self.guide)
-
-
-def decode(part: Part, config: Config, progress: bool) -> Pictures:
-    """Decode a part once; corrupt pictures are named and left out."""
-    rule = PixelRule(size=config.image_size, crop=config.crop)
-    large_rule = PixelRule(size=round(config.image_size / config.crop), crop=1.0)
-    pixels, kept = decode_part(
-        part, large_rule, on_error="skip", progress=progress, label="decode train"
-    )
-    part = part.subset(kept)
-    large = torch.from_numpy(pixels)
-    if config.crop == 1.0:
-        return Pictures(part, large, large)
-    return Pictures(part, large, torch.from_numpy(decode_part(part, rule, progress=progress)))
-
-
-@dataclass
-class Progress:
-    """Where a run stands; saved with the networks so that a killed run goes on from there."""
-
-    phase: str = "select"
-    epoch: int = 0
-    epochs: int = 0
-    best_epoch: int = 0
-    best_map: float = -1.0
-    spent: float = 0.0
-    records: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
 
 
 class Run:
@@ -120,7 +63,7 @@ class Run:
         self.started = time.monotonic()
         self.weights = load_weights(config.backbone, weights)
         self.at = Progress(phase="select" if config.select else "refit")
-        saved = self._read_state()
+        saved = read_state(out, config, self._data_key())
         if saved is not None:
             self.at = Progress(**saved["progress"])
             _log.info("resuming %s in phase %s after epoch %d", out, self.at.phase, self.at.epoch)
@@ -130,7 +73,7 @@ class Run:
         if is_main():
             with replacing(out / "config.json") as file:
                 file.write((config.to_json() + "\n").encode())
-        self.pictures = decode(dataset.train, config, progress)
+        self.pictures = decode_pictures(dataset.train, config, progress)
         self.space = ""
         if config.teacher:
             teacher = Teacher.load(config.teacher)
@@ -282,36 +225,9 @@ class Run:
         return hashlib.sha256(names.encode()).hexdigest()
 
     def _save_state(self, method: dict[str, Any] | None) -> None:
-        if not is_main():
-            return
         self.at.spent = self._spent_before + time.monotonic() - self.started
-        payload = {
-            "format": _STATE,
-            "config": self.config.to_json(),
-            "data": self._data_key(),
-            "progress": vars(self.at),
-            "method": method,
-            "rng": torch.get_rng_state(),
-        }
-        with replacing(self.out / "state.pt") as file:
-            torch.save(payload, file)
-
-    def _read_state(self) -> dict[str, Any] | None:
-        path = self.out / "state.pt"
-        if not path.exists():
-            return None
-        try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise CheckpointError(f"{path} is not readable ({error}); give another --out") from None
-        if state.get("format") != _STATE:
-            raise CheckpointError(f"{path} is not a training state; give another --out")
-        if Config.from_json(state["config"]) != self.config or state["data"] != self._data_key():
-            raise ConfigError(
-                f"{self.out} holds a run with other settings or other data (see config.json); give "
-                "another --out, or the same settings and data to resume it"
-            )
-        return state
+        if is_main():
+            save_state(self.out, self.config, self._data_key(), self.at, method)
 
 
 def fit(
