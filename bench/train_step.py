@@ -1,17 +1,17 @@
 """How fast is one training step, and how near is it to the passes that it cannot do without?
 
-    python bench/train_step.py --size 160 --batch 32 --steps 10
+    python bench/train_step.py --size 128 --batch 32 --steps 5 --out bench/results/train_step.json
 
 Each method's step is timed beside a plain loop over the same networks that makes only the forward
 and backward passes and optimiser updates which the method needs, on a loss that costs nothing.
-Views are made beforehand: decoding and augmentation are not part of either. Prints JSON lines.
+Views are made beforehand: decoding and augmentation are not part of either. Prints JSON lines;
+``--out`` keeps them with machine, versions and commit.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
 import resource
 import statistics
 import sys
@@ -25,13 +25,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor
 
-from dsah_infer.cpu import available_cores
+from dsah_infer.atomic_file import replacing
 from dsah_train.batches import Batch
 from dsah_train.config import Config
 from dsah_train.methods.dsah import DSaH, same_when_frozen
 from dsah_train.methods.method import Meter, Method, freeze, uses_bf16
 from dsah_train.methods.registry import build_method
 from dsah_train.methods.single_stream import SingleStream
+from results.provenance import commit, machine
 
 CLASSES = 17
 
@@ -129,7 +130,10 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", type=Path, help="keep the result in this file")
     args = parser.parse_args()
+    settings = {name: value for name, value in vars(args).items() if name != "out"}
+    records = []
     torch.manual_seed(0)
     images = torch.randn(args.batch, 3, args.size, args.size, device=args.device)
     images = images.contiguous(memory_format=torch.channels_last)
@@ -158,10 +162,19 @@ def main() -> int:
             "peak_mib": round(peak_mib(args.device)),
             "bf16": uses_bf16(config, args.device),
         }
-        print(json.dumps(record | vars(args)), flush=True)
-    cores = f"{available_cores()} cores, {torch.get_num_threads()} threads"
-    card = torch.cuda.get_device_name() if args.device == "cuda" else platform.machine()
-    print(json.dumps({"machine": f"{card}, {cores}, torch {torch.__version__}"}))
+        records.append(record)
+        print(json.dumps(record), flush=True)
+    card = torch.cuda.get_device_name() if args.device == "cuda" else ""
+    result = {
+        "command": "python " + " ".join(sys.argv),
+        "settings": settings | {"threads": torch.get_num_threads()},
+        "records": records,
+        "commit": commit(),
+        "machine": machine() | {"card": card},
+    }
+    if args.out is not None:
+        with replacing(args.out) as file:
+            file.write((json.dumps(result, indent=1) + "\n").encode())
     return 0
 
 
