@@ -10,7 +10,7 @@ RUN := $(BIN)/python
 # One file at a time on each core; more threads than cores make torch's loops wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 --dist loadfile
 PIP := $(RUN) -m pip --disable-pip-version-check -q
-BUILD_INPUTS := $(wildcard csrc/*.cpp csrc/*.hpp) setup.py pyproject.toml constraints.txt
+BUILD_INPUTS := $(wildcard csrc/*.[ch]pp csrc/python/*.[ch]pp) setup.py pyproject.toml constraints.txt
 
 .PHONY: help venv format lint types test test-full check demo results sanitize fuzz bench-rank clean
 

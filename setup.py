@@ -10,12 +10,13 @@ from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
 from setuptools import setup
 
 HERE = Path(__file__).parent
+FOLDERS = ("csrc", "csrc/python")
 ParallelCompile("DSAH_BUILD_JOBS", default=2).install()
 
 core = Pybind11Extension(
     "dsah_infer._core",
-    sources=sorted(str(p.relative_to(HERE)) for p in (HERE / "csrc").glob("*.cpp")),
-    depends=sorted(str(p.relative_to(HERE)) for p in (HERE / "csrc").glob("*.hpp")),
+    sources=sorted(str(p.relative_to(HERE)) for f in FOLDERS for p in (HERE / f).glob("*.cpp")),
+    depends=sorted(str(p.relative_to(HERE)) for f in FOLDERS for p in (HERE / f).glob("*.hpp")),
     include_dirs=["csrc"],
     cxx_std=17,
     extra_compile_args=["-O3", "-fvisibility=hidden", "-pthread"],

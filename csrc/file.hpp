@@ -7,6 +7,7 @@
 #include <string>
 
 #include "snapshot.hpp"
+#include "stop.hpp"
 
 namespace dsah {
 
@@ -32,17 +33,20 @@ struct IndexFile {
 
     /// Compares codes and ids with their checksums and checks that ids are valid and rise where
     /// the header says so. Throws Error(file).
-    void verify() const;
+    void verify(Stop& stop = Stop::never()) const;
 };
 
 /// Reads a file into memory, or maps it (`mapped`). Throws Error(file) for anything but a whole,
 /// undamaged index file; memory is allocated only for sizes that the file's length bears out.
-IndexFile read_index(const std::string& path, bool mapped, Verify verify);
+IndexFile read_index(const std::string& path, bool mapped, Verify verify,
+                     Stop& stop = Stop::never());
 /// The same from an open descriptor; `name` is used in messages.
-IndexFile read_index(int fd, const std::string& name, bool mapped, Verify verify);
+IndexFile read_index(int fd, const std::string& name, bool mapped, Verify verify,
+                     Stop& stop = Stop::never());
 
 /// Writes the live rows of a snapshot to `path` by way of a temporary file beside it: after a
-/// crash at any moment `path` holds the old file or the new one.
-void write_index(const Snapshot& snapshot, const Sections& sections, const std::string& path);
+/// crash at any moment `path` holds the old file or the new one. A stop leaves the old one.
+void write_index(const Snapshot& snapshot, const Sections& sections, const std::string& path,
+                 Stop& stop = Stop::never());
 
 }  // namespace dsah

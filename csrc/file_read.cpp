@@ -12,6 +12,9 @@
 namespace dsah {
 namespace {
 
+constexpr std::size_t kBytesAtOnce = std::size_t{1} << 20;
+constexpr std::size_t kRowsAtOnce = 65536;
+
 /// A file whose every read is checked against its length.
 class Input {
   public:
@@ -99,41 +102,70 @@ class Fd {
 
 /// Keeps the mapping of the whole file alive for a view of one section.
 std::shared_ptr<Memory> load(const Input& in, const std::shared_ptr<Memory>& whole,
-                             const FileSection& section) {
+                             const FileSection& section, Stop& stop) {
     if (whole) return Memory::view(whole, section.offset, section.bytes);
     auto memory = Memory::allocate(section.bytes);
-    in.read(section.offset, memory->data(), section.bytes);
+    in_steps(section.bytes, kBytesAtOnce, stop, [&](std::size_t begin, std::size_t end) {
+        in.read(section.offset + begin, memory->data() + begin, end - begin);
+    });
     return memory;
+}
+
+std::uint64_t checksum(const std::uint8_t* data, std::size_t size, Stop& stop) {
+    Hash64 hash;
+    in_steps(size, kBytesAtOnce, stop,
+             [&](std::size_t begin, std::size_t end) { hash.update(data + begin, end - begin); });
+    return hash.digest();
 }
 
 }  // namespace
 
-void IndexFile::verify() const {
+void IndexFile::verify(Stop& stop) const {
     if (!rows) return;
     const auto fail = [](const std::string& what) {
         throw Error(Fault::file, "the index file is damaged: " + what);
     };
     const Memory& codes = *segment->codes;
-    if (Hash64::of(codes.data(), codes.size()) != codes_checksum)
+    if (checksum(codes.data(), codes.size(), stop) != codes_checksum)
         fail("its codes fail the checksum");
-    std::vector<std::uint8_t> code(layout.bytes);
-    for (std::size_t i = 0; layout.bits % 8 && i < rows; ++i) {
-        layout.fetch(codes.data(), i, code.data());
-        if (layout.first_dirty(code.data(), 1) == 0) fail("a code has non-zero padding bits");
+    // Bits that no code uses: the spare ones of the last byte, and bytes that widen the last lane.
+    std::vector<std::uint8_t> ones(layout.bytes, 0xFF);
+    ones.back() = static_cast<std::uint8_t>(0xFF << (layout.bytes * 8 - layout.bits));
+    std::uint64_t used[kMaxLanes], lanes[kMaxLanes];
+    layout.spread(ones.data(), used);
+    const std::uint32_t last = layout.lanes() - 1;
+    const std::uint32_t width = last < layout.words ? 8 : layout.tail;
+    in_steps(layout.bits == 8 * layout.stride ? 0 : rows, kRowsAtOnce, stop,
+             [&](std::size_t begin, std::size_t end) {
+                 std::uint64_t any = 0;
+                 for (std::size_t i = begin; i < end; ++i) {
+                     std::uint64_t lane = 0;
+                     std::memcpy(&lane, layout.at(codes.data(), i, last), width);
+                     any |= lane;
+                 }
+                 if (any & ~used[last]) fail("a code has non-zero padding bits");
+             });
+    for (std::size_t i = rows; i < Layout::padded(rows); ++i) {
+        layout.spread_row(codes.data(), i, lanes);
+        for (std::uint32_t lane = 0; lane <= last; ++lane)
+            if (lanes[lane]) fail("its last block is not filled up with zeros");
     }
     if (!segment->ids) return;
-    if (Hash64::of(segment->ids->data(), segment->ids->size()) != ids_checksum)
+    if (checksum(segment->ids->data(), segment->ids->size(), stop) != ids_checksum)
         fail("its ids fail the checksum");
     std::int64_t previous = -1;
-    for (std::size_t i = 0; i < rows; ++i) {
-        std::int64_t id;
-        std::memcpy(&id, segment->ids->data() + 8 * i, 8);
-        if (id < 0 || id >= next_id || (ascending && id <= previous)) fail("an id is out of order");
-        previous = id;
-    }
+    in_steps(rows, kRowsAtOnce, stop, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) {
+            std::int64_t id;
+            std::memcpy(&id, segment->ids->data() + 8 * i, 8);
+            if (id < 0 || id >= next_id || (ascending && id <= previous))
+                fail("an id is out of order");
+            previous = id;
+        }
+    });
 }
 
-IndexFile read_index(int fd, const std::string& name, bool mapped, Verify verify) {
+IndexFile read_index(int fd, const std::string& name, bool mapped, Verify verify, Stop& stop) {
     const Input in(fd, name);
     const FileHeader header = read_header(in);
     const std::vector<FileSection> table = read_table(in, header);
@@ -166,12 +198,12 @@ IndexFile read_index(int fd, const std::string& name, bool mapped, Verify verify
         if (title == "codes" && !segment->codes) {
             if (section.bytes != file.layout.size_bytes(file.rows))
                 in.fail("is damaged: its codes have the wrong size");
-            segment->codes = load(in, whole, section);
+            segment->codes = load(in, whole, section, stop);
             file.codes_checksum = section.checksum;
         } else if (title == "ids" && stored_ids && !segment->ids) {
             if (section.bytes != 8 * header.rows)
                 in.fail("is damaged: its ids have the wrong size");
-            segment->ids = load(in, whole, section);
+            segment->ids = load(in, whole, section, stop);
             file.ids_checksum = section.checksum;
         } else if (title[0] == '.' && !file.sections.count(title.substr(1))) {
             std::string bytes(section.bytes, '\0');
@@ -186,15 +218,15 @@ IndexFile read_index(int fd, const std::string& name, bool mapped, Verify verify
     if (!segment->codes || (stored_ids && !segment->ids))
         in.fail("is damaged: its codes or ids are missing");
     file.segment = std::move(segment);
-    if (verify == Verify::eager) file.verify();
+    if (verify == Verify::eager) file.verify(stop);
     return file;
 }
 
-IndexFile read_index(const std::string& path, bool mapped, Verify verify) {
+IndexFile read_index(const std::string& path, bool mapped, Verify verify, Stop& stop) {
     const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (fd.fd < 0)
         throw Error(Fault::io, "cannot open " + path + ": " + std::string(std::strerror(errno)));
-    return read_index(fd.fd, path, mapped, verify);
+    return read_index(fd.fd, path, mapped, verify, stop);
 }
 
 }  // namespace dsah

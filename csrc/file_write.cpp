@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -13,12 +14,14 @@
 namespace dsah {
 namespace {
 
+constexpr std::size_t kBytesAtOnce = std::size_t{1} << 20;
+constexpr std::size_t kBytesUnderWay = std::size_t{4} << 20;
 constexpr std::size_t kChunkRows = 64 * 1024;  // a multiple of the block of 64 rows
 
 /// A temporary file in the target's folder that either becomes the target or vanishes.
 class Output {
   public:
-    explicit Output(const std::string& path) : path_(path) {
+    Output(const std::string& path, Stop& stop) : path_(path), stop_(stop) {
         static std::atomic<unsigned> serial{0};
         temporary_ = path + ".tmp-" + std::to_string(getpid()) + "-" + std::to_string(serial++);
         fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -32,12 +35,14 @@ class Output {
     void write(const void* data, std::size_t bytes) {
         const auto* p = static_cast<const std::uint8_t*>(data);
         while (bytes) {
-            const ssize_t put = ::write(fd_, p, bytes);
+            stop_.check();
+            const ssize_t put = ::write(fd_, p, std::min(bytes, kBytesAtOnce));
             if (put < 0 && errno == EINTR) continue;
             if (put < 0) fail("write");
             p += put;
             at_ += static_cast<std::uint64_t>(put);
             bytes -= static_cast<std::size_t>(put);
+            if (at_ - sent_ >= kBytesUnderWay) send();
         }
     }
     void pad_to(std::uint64_t offset) {
@@ -69,7 +74,22 @@ class Output {
         throw Error(Fault::io,
                     "cannot " + what + " " + temporary_ + ": " + std::string(std::strerror(error)));
     }
+    /// Starts writing to disk what is in memory, having waited for the part before it. So the disk
+    /// is busy all the time and the last flush, which nothing can stop, has little left to do.
+    void send() {
+        const auto from = static_cast<off_t>(before_), size = static_cast<off_t>(sent_ - before_);
+        if (size) sync_file_range(fd_, from, size, kWait);
+        sync_file_range(fd_, static_cast<off_t>(sent_), static_cast<off_t>(at_ - sent_),
+                        SYNC_FILE_RANGE_WRITE);  // a file system that cannot will do it later
+        before_ = sent_;
+        sent_ = at_;
+    }
+
+    static constexpr unsigned kWait =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
     std::string path_, temporary_;
+    Stop& stop_;
+    std::uint64_t before_ = 0, sent_ = 0;  // on disk up to here; on its way up to here
     int fd_ = -1;
     bool done_ = false;
     std::uint64_t at_ = 0;
@@ -86,9 +106,13 @@ class SectionWriter {
         entry.offset = out.at();
     }
     void write(const void* data, std::size_t bytes) {
-        hash_.update(data, bytes);
-        out_.write(data, bytes);
+        const auto* p = static_cast<const std::uint8_t*>(data);
         entry_.bytes += bytes;
+        for (std::size_t some; bytes; p += some, bytes -= some) {
+            some = std::min(bytes, kBytesAtOnce);
+            hash_.update(p, some);
+            out_.write(p, some);
+        }
     }
     ~SectionWriter() { entry_.checksum = hash_.digest(); }
 
@@ -98,7 +122,7 @@ class SectionWriter {
     Hash64 hash_;
 };
 
-void write_codes(const Snapshot& snapshot, SectionWriter& out) {
+void write_codes(const Snapshot& snapshot, SectionWriter& out, Stop& stop) {
     const Layout& layout = snapshot.layout;
     if (!snapshot.alive && snapshot.pieces.size() == 1) {  // already as the file wants it
         const Piece& piece = snapshot.pieces[0];
@@ -115,7 +139,7 @@ void write_codes(const Snapshot& snapshot, SectionWriter& out) {
     }
     std::vector<std::uint8_t> chunk(layout.size_bytes(kChunkRows)), code(layout.bytes);
     std::size_t filled = 0;
-    snapshot.for_each_live([&](std::size_t, const Piece& piece, std::size_t i) {
+    snapshot.for_each_live(stop, [&](std::size_t, const Piece& piece, std::size_t i) {
         layout.fetch(piece.codes(), i, code.data());
         layout.store(chunk.data(), filled, code.data(), 1);
         if (++filled == kChunkRows) {
@@ -127,10 +151,10 @@ void write_codes(const Snapshot& snapshot, SectionWriter& out) {
     out.write(chunk.data(), layout.size_bytes(filled));
 }
 
-void write_ids(const Snapshot& snapshot, SectionWriter& out) {
+void write_ids(const Snapshot& snapshot, SectionWriter& out, Stop& stop) {
     std::vector<std::int64_t> chunk;
     chunk.reserve(kChunkRows);
-    snapshot.for_each_live([&](std::size_t, const Piece& piece, std::size_t i) {
+    snapshot.for_each_live(stop, [&](std::size_t, const Piece& piece, std::size_t i) {
         chunk.push_back(piece.id(i));
         if (chunk.size() == kChunkRows) {
             out.write(chunk.data(), 8 * chunk.size());
@@ -141,7 +165,7 @@ void write_ids(const Snapshot& snapshot, SectionWriter& out) {
 }
 
 /// Whether live ids count up without a gap, and the first of them.
-bool counts_up(const Snapshot& snapshot, std::int64_t& first) {
+bool counts_up(const Snapshot& snapshot, std::int64_t& first, Stop& stop) {
     first = 0;
     if (snapshot.pieces.size() == 1 && !snapshot.alive && !snapshot.pieces[0].segment->ids) {
         first = snapshot.pieces[0].segment->id_base;
@@ -149,7 +173,7 @@ bool counts_up(const Snapshot& snapshot, std::int64_t& first) {
     }
     bool run = true;
     std::int64_t expected = -1;
-    snapshot.for_each_live([&](std::size_t, const Piece& piece, std::size_t i) {
+    snapshot.for_each_live(stop, [&](std::size_t, const Piece& piece, std::size_t i) {
         const std::int64_t id = piece.id(i);
         if (expected < 0) first = expected = id;
         run = run && id == expected++;
@@ -159,7 +183,8 @@ bool counts_up(const Snapshot& snapshot, std::int64_t& first) {
 
 }  // namespace
 
-void write_index(const Snapshot& snapshot, const Sections& sections, const std::string& path) {
+void write_index(const Snapshot& snapshot, const Sections& sections, const std::string& path,
+                 Stop& stop) {
     for (const auto& [name, bytes] : sections)
         if (name.empty() || name.size() + 1 > kMaxNameBytes ||
             name.find('\0') != std::string::npos || sections.size() + 2 > kMaxSections)
@@ -175,14 +200,14 @@ void write_index(const Snapshot& snapshot, const Sections& sections, const std::
     header.symbol_bits = snapshot.layout.symbol_bits;
     header.rows = snapshot.live;
     header.next_id = snapshot.next_id;
-    const bool run = counts_up(snapshot, header.id_base);
+    const bool run = counts_up(snapshot, header.id_base, stop);
     header.flags =
         run ? kFlagAscending : kFlagStoredIds | (snapshot.ascending ? kFlagAscending : 0);
     header.sections = static_cast<std::uint32_t>(sections.size()) + (run ? 1 : 2);
 
     std::vector<FileSection> table(header.sections);
     std::vector<std::uint8_t> start(sizeof header + table.size() * sizeof(FileSection));
-    Output out(path);
+    Output out(path, stop);
     out.write(start.data(), start.size());
     std::size_t entry = 0;
     // A dot marks the caller's sections, so that no name can collide with one of the format's.
@@ -190,11 +215,11 @@ void write_index(const Snapshot& snapshot, const Sections& sections, const std::
         SectionWriter(out, table[entry++], "." + name).write(bytes.data(), bytes.size());
     if (!run) {
         SectionWriter ids(out, table[entry++], "ids");
-        write_ids(snapshot, ids);
+        write_ids(snapshot, ids, stop);
     }
     {
         SectionWriter codes(out, table[entry++], "codes");
-        write_codes(snapshot, codes);
+        write_codes(snapshot, codes, stop);
     }
     header.file_bytes = out.at();
     Hash64 hash;

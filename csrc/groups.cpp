@@ -40,13 +40,13 @@ int compare_codes(const Snapshot& snapshot, std::uint32_t a, std::uint32_t b) {
 std::vector<Entry> sorted_entries(const Snapshot& snapshot, std::vector<std::size_t>& part_ends,
                                   unsigned threads, Stop& stop) {
     std::vector<std::size_t> starts(kParts + 1, 0);
-    snapshot.for_each_live([&](std::size_t, const Piece& piece, std::size_t i) {
+    snapshot.for_each_live(stop, [&](std::size_t, const Piece& piece, std::size_t i) {
         ++starts[part_of(key_of(snapshot, piece, i)) + 1];
     });
     for (std::size_t p = 0; p < kParts; ++p) starts[p + 1] += starts[p];
     std::vector<Entry> entries(snapshot.live);
     part_ends.assign(starts.begin(), starts.end() - 1);
-    snapshot.for_each_live([&](std::size_t row, const Piece& piece, std::size_t i) {
+    snapshot.for_each_live(stop, [&](std::size_t row, const Piece& piece, std::size_t i) {
         const std::uint64_t key = key_of(snapshot, piece, i);
         entries[part_ends[part_of(key)]++] = {key, static_cast<std::uint32_t>(row)};
     });

@@ -1,56 +1,122 @@
 #include "id_map.hpp"
 
+#include <algorithm>
+
 namespace dsah {
-namespace {
 
-/// Fibonacci hashing: spreads runs of consecutive ids over the whole table.
-std::size_t slot_of(std::int64_t id, std::size_t slots) {
-    std::uint64_t x = static_cast<std::uint64_t>(id) * 0x9E3779B97F4A7C15u;
-    x ^= x >> 32;
-    return static_cast<std::size_t>(x) & (slots - 1);
-}
-
-}  // namespace
-
-IdMap::IdMap(const Snapshot& snapshot) {
-    rebuild(snapshot, snapshot.live);
-}
-
-void IdMap::rebuild(const Snapshot& snapshot, std::size_t rows) {
-    std::size_t slots = 64;
-    while (slots < 2 * rows) slots *= 2;
-    slots_.assign(slots, 0);
-    used_ = 0;
-    snapshot.for_each_live(
-        [&](std::size_t row, const Piece& piece, std::size_t i) { insert(piece.id(i), row); });
-}
-
-void IdMap::insert(std::int64_t id, std::size_t row) {
-    std::size_t at = slot_of(id, slots_.size());
-    while (slots_[at]) at = (at + 1) & (slots_.size() - 1);
-    slots_[at] = static_cast<std::uint32_t>(row + 1);
-    ++used_;
-}
-
-std::size_t IdMap::find(const Snapshot& snapshot, std::int64_t id) const {
-    for (std::size_t at = slot_of(id, slots_.size()); slots_[at];
-         at = (at + 1) & (slots_.size() - 1)) {
-        const std::size_t row = slots_[at] - 1;
-        // A reader's snapshot may be older than the map and not hold this row yet.
-        if (row < snapshot.span && snapshot.is_alive(row) && snapshot.id(row) == id) return row;
+/// Only insertions change it, one thread at a time, so that readers need no lock.
+class IdMap::Slots {
+  public:
+    /// Room for `rows` rows at half load.
+    Slots(std::size_t rows, std::uint64_t since) : since_(since) {
+        while (count_ < 2 * rows) count_ *= 2;
+        memory_ = Memory::allocate(bytes());
     }
-    return kAbsent;
+    std::size_t bytes() const { return count_ * sizeof(std::uint32_t); }
+    bool has_room(std::size_t rows) const { return 2 * (used_ + rows) <= count_; }
+    /// Rows below this are in; and of those, all that were alive in a snapshot of this version.
+    std::size_t covered() const { return covered_.load(std::memory_order_acquire); }
+    std::uint64_t since() const { return since_; }
+    void cover(std::size_t span) { covered_.store(span, std::memory_order_release); }
+
+    void insert(std::int64_t id, std::size_t row) {
+        std::size_t at = home(id);
+        while (load(at)) at = (at + 1) & (count_ - 1);
+        __atomic_store_n(slots() + at, static_cast<std::uint32_t>(row + 1), __ATOMIC_RELAXED);
+        ++used_;
+    }
+
+    std::size_t find(const Snapshot& snapshot, std::int64_t id) const {
+        std::uint32_t slot;
+        for (std::size_t at = home(id); (slot = load(at)) != 0; at = (at + 1) & (count_ - 1)) {
+            const std::size_t row = slot - 1;
+            // A reader's snapshot may be older than the map and not hold this row yet.
+            if (row < snapshot.span && snapshot.is_alive(row) && snapshot.id(row) == id) return row;
+        }
+        return kNoRow;
+    }
+
+  private:
+    std::uint32_t* slots() const { return reinterpret_cast<std::uint32_t*>(memory_->data()); }
+    std::uint32_t load(std::size_t at) const {
+        return __atomic_load_n(slots() + at, __ATOMIC_RELAXED);
+    }
+    /// Fibonacci hashing: spreads runs of consecutive ids over the whole table.
+    std::size_t home(std::int64_t id) const {
+        std::uint64_t x = static_cast<std::uint64_t>(id) * 0x9E3779B97F4A7C15u;
+        x ^= x >> 32;
+        return static_cast<std::size_t>(x) & (count_ - 1);
+    }
+
+    std::size_t count_ = 64;
+    std::size_t used_ = 0;
+    std::uint64_t since_;
+    std::shared_ptr<Memory> memory_;
+    std::atomic<std::size_t> covered_{0};
+};
+
+std::shared_ptr<IdMap::Slots> IdMap::present() const {
+    const std::lock_guard<std::mutex> lock(publishing());
+    return slots_;
 }
 
-void IdMap::extend(const Snapshot& snapshot, std::size_t first) {
+std::size_t IdMap::bytes() const {
+    const auto slots = present();
+    return slots ? slots->bytes() : 0;
+}
+
+/// Inserts the rows of the snapshot that are not covered yet; false if they need more room.
+bool IdMap::extend(Slots& slots, const Snapshot& snapshot, Stop& stop) {
+    const std::size_t covered = slots.covered();
+    const auto first = [&](const Piece& piece) {
+        return std::min(piece.rows, covered > piece.first ? covered - piece.first : 0);
+    };
     std::size_t added = 0;
+    for (const Piece& piece : snapshot.pieces) added += piece.rows - first(piece);
+    if (!slots.has_room(added)) return false;
     for (const Piece& piece : snapshot.pieces)
-        if (piece.first + piece.rows > first)
-            added += piece.first + piece.rows - std::max(first, piece.first);
-    if (2 * (used_ + added) > slots_.size()) return rebuild(snapshot, 2 * (snapshot.live + added));
-    for (const Piece& piece : snapshot.pieces)
-        for (std::size_t row = std::max(first, piece.first); row < piece.first + piece.rows; ++row)
-            insert(piece.id(row - piece.first), row);
+        in_steps(piece.rows - first(piece), 16384, stop, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t i = first(piece) + begin; i < first(piece) + end; ++i)
+                slots.insert(piece.id(i), piece.first + i);
+        });
+    slots.cover(snapshot.span);
+    return true;
+}
+
+/// Slots that hold every live row of the snapshot.
+std::shared_ptr<const IdMap::Slots> IdMap::up_to_date(const Snapshot& snapshot, Stop& stop) {
+    const auto serves = [&](const std::shared_ptr<Slots>& slots) {
+        return slots && slots->since() <= snapshot.version && slots->covered() >= snapshot.span;
+    };
+    auto slots = present();
+    if (serves(slots)) return slots;
+    const Hold hold(changing_, stop);
+    slots = present();
+    if (serves(slots)) return slots;
+    // A snapshot from before the slots were last made anew gets some of its own.
+    const bool outdated = slots && slots->since() > snapshot.version;
+    if (slots && !outdated && extend(*slots, snapshot, stop)) return slots;
+    // Anew, without what was removed by now, and with room to grow if it has grown before.
+    const std::size_t room = slots ? 2 * snapshot.live : snapshot.live;
+    auto fresh = std::make_shared<Slots>(room, snapshot.version);
+    snapshot.for_each_live(stop, [&](std::size_t row, const Piece& piece, std::size_t i) {
+        fresh->insert(piece.id(i), row);
+    });
+    fresh->cover(snapshot.span);
+    if (outdated) return fresh;
+    const std::lock_guard<std::mutex> lock(publishing());
+    slots_.swap(slots = fresh);
+    return fresh;
+}
+
+std::vector<std::size_t> IdMap::find(const Snapshot& snapshot, const std::int64_t* ids,
+                                     std::size_t count, Stop& stop) {
+    std::vector<std::size_t> rows(count);
+    const auto slots = up_to_date(snapshot, stop);
+    in_steps(count, 65536, stop, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) rows[i] = slots->find(snapshot, ids[i]);
+    });
+    return rows;
 }
 
 }  // namespace dsah

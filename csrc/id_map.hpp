@@ -1,31 +1,35 @@
-// From the caller's ids to rows; built on first use, four bytes per slot.
+// From ids to rows; built on first use, 8 to 16 bytes per row.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
+#include "locks.hpp"
 #include "snapshot.hpp"
 
 namespace dsah {
 
+/// Serves all snapshots of one generation, on any thread. Writers need not know it: whoever looks
+/// up an id first brings the map up to date with the snapshot that is searched.
+///
 /// Open addressing with linear probing. Slots hold row + 1; the ids themselves stay in the
-/// snapshot. Removed rows keep their slot, which is harmless: lookups skip rows that are dead.
+/// snapshot. Removed rows keep their slot, which is harmless: look-ups skip rows that are dead.
 class IdMap {
   public:
-    static constexpr std::size_t kAbsent = SIZE_MAX;
-
-    explicit IdMap(const Snapshot& snapshot);
-    /// The live row with this id, or kAbsent.
-    std::size_t find(const Snapshot& snapshot, std::int64_t id) const;
-    /// Note rows [first, span) that a writer has just published.
-    void extend(const Snapshot& snapshot, std::size_t first);
-    std::size_t bytes() const { return slots_.size() * sizeof(std::uint32_t); }
+    /// The live row of each id in `snapshot`, or kNoRow.
+    std::vector<std::size_t> find(const Snapshot& snapshot, const std::int64_t* ids,
+                                  std::size_t count, Stop& stop);
+    std::size_t bytes() const;
 
   private:
-    void insert(std::int64_t id, std::size_t row);
-    void rebuild(const Snapshot& snapshot, std::size_t rows);
-    std::vector<std::uint32_t> slots_;
-    std::size_t used_ = 0;
+    class Slots;
+    static bool extend(Slots& slots, const Snapshot& snapshot, Stop& stop);
+    std::shared_ptr<const Slots> up_to_date(const Snapshot& snapshot, Stop& stop);
+    std::shared_ptr<Slots> present() const;
+
+    ForkSafeMutex changing_;
+    std::shared_ptr<Slots> slots_;  // swapped under publishing()
 };
 
 }  // namespace dsah

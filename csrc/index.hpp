@@ -2,16 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <mutex>
-#include <shared_mutex>
 #include <string>
 #include <vector>
 
 #include "file.hpp"
-#include "id_map.hpp"
 #include "kernel.hpp"
+#include "locks.hpp"
 #include "planner.hpp"
 #include "pool.hpp"
 #include "snapshot.hpp"
@@ -45,6 +42,9 @@ struct Request {
     const std::int64_t* only_above = nullptr;  ///< per query: ids up to this one do not count
     bool count_only = false;                   ///< results are one entry: its id is the count
     const float* weights = nullptr;            ///< count x bits: rank by the asymmetric distance
+
+    /// Up to `most` of the queries, from number `first` on.
+    Request part(std::size_t first, std::size_t most, const Layout& layout) const;
 };
 
 class Index {
@@ -54,29 +54,36 @@ class Index {
     const Layout& layout() const { return layout_; }
     const Kernel& kernel() const { return kernel_; }
     unsigned threads() const { return threads_; }
+    std::size_t size() const { return present()->live; }
+
+    // Each call below throws Error(interrupted) soon after `stop` is asked to, and then has
+    // changed nothing.
+
     /// The present state. Throws Error(file) if it comes from a file that fails its checksums,
     /// which are compared here, once, when that was put off.
-    std::shared_ptr<const Snapshot> snapshot() const;
-    std::size_t size() const;  ///< without that check
+    std::shared_ptr<const Snapshot> snapshot(Stop& stop = Stop::never()) const;
 
     /// Appends `count` packed codes; `ids` null means the next free ones. Returns rows added.
     /// Throws Error(code) for dirty padding, Error(usage) for a negative or duplicate id.
     std::size_t add(const std::uint8_t* packed, std::size_t count, const std::int64_t* ids,
-                    OnDuplicate on_duplicate = OnDuplicate::raise);
+                    OnDuplicate on_duplicate = OnDuplicate::raise, Stop& stop = Stop::never());
+    /// Adds the rows of another index's snapshot under their ids. Throws as add() does.
+    std::size_t merge(const Snapshot& other, OnDuplicate on_duplicate = OnDuplicate::raise,
+                      Stop& stop = Stop::never());
     /// Removes the ids that are present; returns how many that were.
-    std::size_t remove(const std::int64_t* ids, std::size_t count);
+    std::size_t remove(const std::int64_t* ids, std::size_t count, Stop& stop = Stop::never());
     /// Drops removed rows from memory; ids stay.
-    void compact();
+    void compact(Stop& stop = Stop::never());
     /// Makes the next `rows` rows one piece of memory.
-    void reserve(std::size_t rows);
+    void reserve(std::size_t rows, Stop& stop = Stop::never());
     /// Takes over the rows of a file; this index must be empty.
     void adopt(const IndexFile& file, bool verified);
 
-    /// Row of each id in `snapshot`, IdMap::kAbsent where there is none.
+    /// Row of each id in `snapshot`, kNoRow where there is none.
     std::vector<std::size_t> rows_of(const Snapshot& snapshot, const std::int64_t* ids,
-                                     std::size_t count) const;
-
-    AllowedRows allowed(const Snapshot& snapshot, const std::int64_t* ids, std::size_t count) const;
+                                     std::size_t count, Stop& stop = Stop::never()) const;
+    AllowedRows allowed(const Snapshot& snapshot, const std::int64_t* ids, std::size_t count,
+                        Stop& stop = Stop::never()) const;
 
     /// Results of each query, ordered by (distance, id).
     std::vector<std::vector<Ranked>> search(const Snapshot& snapshot, const Request& request,
@@ -84,11 +91,13 @@ class Index {
     /// Builds the structures now rather than when a search finds that they pay.
     void build(Stop& stop);
     Plan last_plan() const { return planner_.last(); }
-    std::size_t id_map_bytes() const;
     /// Whether the codes are those of the file that was adopted.
     bool unchanged() const { return changes_ == 0; }
 
   private:
+    std::vector<std::vector<Ranked>> answer(const Snapshot& asked, const Request& request,
+                                            Plan& plan, std::shared_ptr<const Snapshot>& newer,
+                                            Stop& stop);
     void plain_scan(const Snapshot& snapshot, const Queries& queries, const Bitmap* allow,
                     std::size_t first_row, std::vector<TopK>& found, Plan& plan, Stop& stop);
     void through_structures(const Snapshot& snapshot, const Queries& queries, std::size_t k,
@@ -102,14 +111,9 @@ class Index {
                                              const std::vector<std::uint32_t>& radii,
                                              std::string& reason, Stop& stop);
     std::shared_ptr<const Snapshot> attach(const Snapshot& base,
-                                           std::shared_ptr<const Sublinear> structures);
+                                           std::shared_ptr<const Sublinear> structures, Stop& stop);
+    std::shared_ptr<const Snapshot> present() const;
     void publish(std::shared_ptr<Snapshot> next);
-    void append(Snapshot& next, const std::uint8_t* packed, std::size_t count,
-                const std::int64_t* ids);
-    Segment* segment_for(Snapshot& next, std::size_t count, bool with_ids, std::int64_t first_id);
-    void copy_open_block(Piece& piece) const;
-    std::size_t bury(Snapshot& next, const std::vector<std::size_t>& rows);
-    const IdMap& id_map(const Snapshot& snapshot) const;
 
     Layout layout_;
     const Kernel& kernel_;
@@ -119,19 +123,16 @@ class Index {
     std::size_t reserved_ = 0;
 
     Planner planner_;
-    std::mutex building_;                     // one builder of structures at a time
+    ForkSafeMutex building_;                  // one builder of structures at a time
     std::atomic<std::uint64_t> searches_{0};  // without structures
     std::atomic<double> rent_ns_{0};          // spent on rows that structures do not cover
 
     std::atomic<std::uint64_t> changes_{0};  // of codes, since adopt()
-    std::mutex writing_;                     // one writer at a time
-    mutable std::shared_mutex map_lock_;     // guards map_ and its agreement with snapshot_
-    mutable std::unique_ptr<IdMap> map_;
-    mutable std::mutex verifying_;
+    ForkSafeMutex writing_;                  // one writer at a time
+    mutable ForkSafeMutex verifying_;
     mutable std::atomic<bool> verified_{true};
     std::unique_ptr<const IndexFile> unverified_;
-    mutable std::mutex snapshot_lock_;
-    std::shared_ptr<const Snapshot> snapshot_;
+    std::shared_ptr<const Snapshot> snapshot_;  // swapped under publishing()
 };
 
 }  // namespace dsah

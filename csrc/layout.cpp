@@ -4,19 +4,39 @@
 
 namespace dsah {
 
+namespace {
+
+/// Copies the same `Taken` bytes of each packed code into a lane, filled up with zeros.
+template <std::size_t Taken>
+void copy_lane(std::uint8_t* lane, const std::uint8_t* packed, std::size_t bytes,
+               std::size_t count) {
+    constexpr std::size_t kWidth = Taken > 4 ? 8 : Taken == 3 ? 4 : Taken;
+    for (std::size_t i = 0; i < count; ++i, lane += kWidth, packed += bytes) {
+        std::uint64_t value = 0;
+        std::memcpy(&value, packed, Taken);
+        std::memcpy(lane, &value, kWidth);
+    }
+}
+
+using CopyLane = void (*)(std::uint8_t*, const std::uint8_t*, std::size_t, std::size_t);
+constexpr CopyLane kCopyLane[] = {nullptr,      copy_lane<1>, copy_lane<2>,
+                                  copy_lane<3>, copy_lane<4>, copy_lane<5>,
+                                  copy_lane<6>, copy_lane<7>, copy_lane<8>};
+
+}  // namespace
+
 void Layout::store(std::uint8_t* codes, std::size_t first, const std::uint8_t* packed,
                    std::size_t count) const {
     if (flat() && stride == bytes) {
         if (count) std::memcpy(codes + first * stride, packed, count * stride);
         return;
     }
-    for (std::size_t i = 0; i < count; ++i, packed += bytes) {
-        for (std::uint32_t lane = 0; lane < lanes(); ++lane) {
-            const std::uint32_t width = lane < words ? 8 : tail;
-            std::uint64_t value = 0;
-            std::memcpy(&value, packed + 8 * lane, std::min(width, bytes - 8 * lane));
-            std::memcpy(at(codes, first + i, lane), &value, width);
-        }
+    for (std::size_t i = 0; i < count;) {
+        const std::size_t some = std::min(count - i, kBlockRows - (first + i) % kBlockRows);
+        for (std::uint32_t lane = 0; lane < lanes(); ++lane)
+            kCopyLane[std::min(8u, bytes - 8 * lane)](at(codes, first + i, lane),
+                                                      packed + i * bytes + 8 * lane, bytes, some);
+        i += some;
     }
 }
 
@@ -38,8 +58,15 @@ std::size_t Layout::first_dirty(const std::uint8_t* packed, std::size_t count) c
     const std::uint32_t spare = bytes * 8 - bits;
     if (!spare) return count;
     const auto mask = static_cast<std::uint8_t>((1u << spare) - 1);
-    for (std::size_t i = 0; i < count; ++i)
-        if (packed[i * bytes + bytes - 1] & mask) return i;
+    const std::uint8_t* last = packed + bytes - 1;  // byte of the first code
+    constexpr std::size_t kStep = 1024;
+    for (std::size_t i = 0; i < count; i += kStep) {
+        const std::size_t end = std::min(count, i + kStep);
+        std::uint8_t any = 0;  // without a branch per code
+        for (std::size_t j = i; j < end; ++j) any |= last[j * bytes];
+        for (std::size_t j = i; any & mask; ++j)
+            if (last[j * bytes] & mask) return j;
+    }
     return count;
 }
 

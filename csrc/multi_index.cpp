@@ -107,7 +107,7 @@ void MultiIndex::fill(Table& table, const Snapshot& rows, std::size_t total, Sto
         return lane;
     };
     table.starts.assign(buckets + 1, 0);
-    rows.for_each_live([&](std::size_t, const Piece& piece, std::size_t i) {
+    rows.for_each_live(stop, [&](std::size_t, const Piece& piece, std::size_t i) {
         ++table.starts[chunk.of(code(piece, i)) + 1];
     });
     for (std::size_t b = 0; b < buckets; ++b) table.starts[b + 1] += table.starts[b];
@@ -116,7 +116,7 @@ void MultiIndex::fill(Table& table, const Snapshot& rows, std::size_t total, Sto
     table.codes = Memory::allocate((total + kBlockRows) * layout_.stride);
     table.rows.resize(total);
     std::vector<std::uint32_t> at(table.starts.begin(), table.starts.end() - 1);
-    rows.for_each_live([&](std::size_t row, const Piece& piece, std::size_t i) {
+    rows.for_each_live(stop, [&](std::size_t row, const Piece& piece, std::size_t i) {
         const std::uint64_t lane = code(piece, i);
         const std::uint32_t place = at[chunk.of(lane)]++;
         std::memcpy(table.codes->data() + place * std::size_t{layout_.stride}, &lane,
@@ -199,9 +199,9 @@ bool MultiIndex::search(const Snapshot& rows, std::uint64_t query, std::int64_t 
             step.candidates =
                 step.probes * static_cast<double>(rows_) / std::ldexp(1.0, table.chunk.width);
             if (work.ns() - start_ns + step.ns() > budget_ns) return false;
-            stop.check();
             const std::uint64_t own = table.chunk.of(query);
             for (std::size_t i = 0; i < masks.size(); ++i) {
+                if (i % 1024 == 0) stop.check();
                 if (i + kAhead < masks.size()) table.fetch(own ^ masks[i + kAhead], layout_.stride);
                 check_bucket(rows, t, own ^ masks[i], flips, query, above, collect, found, work);
             }

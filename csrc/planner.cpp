@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "locks.hpp"
+
 namespace dsah {
 namespace {
 
@@ -104,12 +106,12 @@ void Planner::note_give_up(std::size_t k) {
 }
 
 void Planner::remember(Plan plan) {
-    const std::lock_guard<std::mutex> lock(lock_);
-    last_ = std::move(plan);
+    const std::lock_guard<std::mutex> lock(publishing());
+    std::swap(last_, plan);
 }
 
 Plan Planner::last() const {
-    const std::lock_guard<std::mutex> lock(lock_);
+    const std::lock_guard<std::mutex> lock(publishing());
     return last_;
 }
 

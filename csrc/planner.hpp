@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <mutex>
 #include <string>
 
 #include "sublinear.hpp"
@@ -45,8 +44,7 @@ class Planner {
     std::atomic<double> alone_{0.08}, among_many_{0.01};
     std::atomic<std::size_t> skip_from_k_{kNoLimit};
     std::atomic<int> skips_left_{0};
-    mutable std::mutex lock_;
-    Plan last_;
+    Plan last_;  // read and written under publishing()
 };
 
 }  // namespace dsah

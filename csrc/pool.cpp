@@ -2,28 +2,18 @@
 
 #include <pthread.h>
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #include "error.hpp"
 
 namespace dsah {
-
-void Stop::check() {
-    if (stopped_.load(std::memory_order_relaxed))
-        throw Error(Fault::interrupted, "the call was interrupted");
-    if (!wanted_ || std::this_thread::get_id() != owner_) return;
-    const auto now = Clock::now();
-    if (now - last_ < std::chrono::milliseconds(50)) return;
-    last_ = now;
-    if (wanted_()) {
-        stopped_.store(true, std::memory_order_relaxed);
-        throw Error(Fault::interrupted, "the call was interrupted");
-    }
-}
 
 namespace {
 
@@ -104,18 +94,18 @@ class Pool {
     unsigned threads_ = 0;
 };
 
-// Never destroyed: detached threads may still wait on it while the process exits. After fork the
-// child has none of the threads and perhaps a locked mutex, so it starts over with a new pool.
+// Never destroyed: detached threads may still wait on it while the process exits. A child process
+// has none of the threads and perhaps a locked mutex, so it forgets this pool and starts another.
 std::atomic<Pool*> g_pool{nullptr};
+const int g_registered = pthread_atfork(nullptr, nullptr, [] { g_pool = nullptr; });
 
 Pool& pool() {
-    static const bool registered = [] {
-        g_pool = new Pool;
-        pthread_atfork(nullptr, nullptr, [] { g_pool = new Pool; });
-        return true;
-    }();
-    (void)registered;
-    return *g_pool;
+    (void)g_registered;
+    Pool* now = g_pool;
+    if (now) return *now;
+    auto fresh = std::make_unique<Pool>();
+    if (g_pool.compare_exchange_strong(now, fresh.get())) return *fresh.release();
+    return *now;  // another thread was first
 }
 
 }  // namespace

@@ -12,6 +12,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr std::size_t kQueriesAtOnce = 8192;  // bounds the memory that a large batch takes
+
 double ns_since(Clock::time_point start) {
     return std::chrono::duration<double, std::nano>(Clock::now() - start).count();
 }
@@ -24,9 +26,6 @@ double cpu_ns() {
 }
 
 Queries spread(const Layout& layout, const Request& request) {
-    const std::size_t dirty = layout.first_dirty(request.queries, request.count);
-    if (dirty < request.count)
-        throw Error(Fault::code, "query " + std::to_string(dirty) + " has non-zero padding bits");
     Queries queries;
     queries.count = request.count;
     queries.width = layout.lanes();
@@ -64,6 +63,15 @@ const std::uint64_t* eligible(const Snapshot& snapshot, const Bitmap* allow, Bit
 
 }  // namespace
 
+Request Request::part(std::size_t first, std::size_t most, const Layout& layout) const {
+    Request some = *this;
+    some.count = std::min(most, count - first);
+    some.queries += first * layout.bytes;
+    if (only_above) some.only_above += first;
+    if (weights) some.weights += first * layout.bits;
+    return some;
+}
+
 void Index::plain_scan(const Snapshot& snapshot, const Queries& queries, const Bitmap* allow,
                        std::size_t first_row, std::vector<TopK>& found, Plan& plan, Stop& stop) {
     Bitmap both;
@@ -86,13 +94,15 @@ void Index::listed_rows(const Snapshot& snapshot, const Queries& queries,
     segment->ids = Memory::allocate(8 * rows.size());
     Piece piece;
     std::vector<std::uint8_t> code(layout_.bytes);
-    for (const std::size_t row : rows) {
-        const Piece& from = snapshot.piece_of(row);
-        layout_.fetch(from.codes(), row - from.first, code.data());
-        layout_.store(segment->codes->data(), piece.rows, code.data(), 1);
-        const std::int64_t id = from.id(row - from.first);
-        std::memcpy(segment->ids->data() + 8 * piece.rows++, &id, 8);
-    }
+    in_steps(rows.size(), 16384, stop, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) {
+            const Piece& from = snapshot.piece_of(rows[i]);
+            layout_.fetch(from.codes(), rows[i] - from.first, code.data());
+            layout_.store(segment->codes->data(), piece.rows, code.data(), 1);
+            const std::int64_t id = from.id(rows[i] - from.first);
+            std::memcpy(segment->ids->data() + 8 * piece.rows++, &id, 8);
+        }
+    });
     if (piece.rows == 0) return;
     piece.segment = std::move(segment);
     Snapshot listed;
@@ -112,16 +122,17 @@ void Index::through_structures(const Snapshot& snapshot, const Queries& queries,
     const double budget = plan.expected_scan_ns;
     structures.search(snapshot, queries, collect_, budget, threads_, stop, found, given_up,
                       plan.work);
-    plan.fallbacks = static_cast<std::size_t>(
+    const auto fallbacks = static_cast<std::size_t>(
         std::count(given_up.begin(), given_up.end(), static_cast<char>(1)));
+    plan.fallbacks += fallbacks;
     const auto tail_start = Clock::now();
-    if (plan.fallbacks == 0) {
+    if (fallbacks == 0) {
         plain_scan(snapshot, queries, nullptr, structures.covered(), found, plan, stop);
         if (snapshot.span > structures.covered() + kBlockRows)
             rent_ns_ = rent_ns_ + ns_since(tail_start);
         return;
     }
-    if (plan.fallbacks * 4 > queries.count) planner_.note_give_up(k);
+    if (fallbacks * 4 > queries.count) planner_.note_give_up(k);
     std::vector<std::int64_t> above;
     const Queries left = select(queries, given_up, above);
     TopK empty(k, radius, snapshot.ascending);
@@ -142,15 +153,36 @@ void Index::through_structures(const Snapshot& snapshot, const Queries& queries,
 std::vector<std::vector<Ranked>> Index::search(const Snapshot& asked, const Request& request,
                                                Stop& stop) {
     const auto start = Clock::now();
+    const std::size_t dirty = layout_.first_dirty(request.queries, request.count);
+    if (dirty < request.count)
+        throw Error(Fault::code, "query " + std::to_string(dirty) + " has non-zero padding bits");
+    std::vector<std::vector<Ranked>> results;
+    results.reserve(request.count);
+    Plan plan;
+    plan.queries = request.count;
+    std::shared_ptr<const Snapshot> newer;  // the same rows with structures beside them
+    for (std::size_t first = 0; first < request.count; first += kQueriesAtOnce) {
+        const Request some = request.part(first, kQueriesAtOnce, layout_);
+        const auto held = newer;
+        for (auto& result : answer(held ? *held : asked, some, plan, newer, stop))
+            results.push_back(std::move(result));
+    }
+    plan.seconds = ns_since(start) * 1e-9;
+    planner_.remember(std::move(plan));
+    return results;
+}
+
+/// A part of a search; `newer` becomes the snapshot for the next part if this one built structures.
+std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Request& request,
+                                               Plan& plan, std::shared_ptr<const Snapshot>& newer,
+                                               Stop& stop) {
     const Queries queries = spread(layout_, request);
     const std::uint32_t radius = std::min(request.radius, layout_.max_distance());
     const std::size_t k = request.k == kNoLimit ? kNoLimit : std::min(request.k, asked.live);
     std::vector<std::vector<Ranked>> results(request.count);
-    if (asked.live == 0 || k == 0 || request.count == 0) return results;
+    if (asked.live == 0 || k == 0) return results;
 
     const Bitmap* allow = request.allow ? &request.allow->bitmap : nullptr;
-    Plan plan;
-    plan.queries = request.count;
     plan.expected_scan_ns = planner_.scan_ns(asked.live * layout_.stride, request.count);
     const bool range = k == kNoLimit;
     const auto collectors = [&](bool ascending) {
@@ -159,43 +191,42 @@ std::vector<std::vector<Ranked>> Index::search(const Snapshot& asked, const Requ
         return std::vector<TopK>(request.count, empty);
     };
     const bool may_use = sublinear_ && !request.allow;
-    std::shared_ptr<const Snapshot> newer;  // the same rows with structures beside them
-    const Snapshot* snapshot = &asked;
-    if (may_use && range && wants_look(asked)) {
-        const std::vector<std::uint32_t> radii(request.count, radius);
-        if ((newer = consider(asked, queries, radii, plan.reason, stop))) snapshot = newer.get();
-    }
-    const bool skip = may_use && snapshot->sublinear && !range && planner_.skip_tables(k);
+    const auto look = [&](const Snapshot& snapshot, const std::vector<std::uint32_t>& radii) {
+        if (auto built = consider(snapshot, queries, radii, plan.reason, stop)) newer = built;
+    };
+    if (may_use && range && wants_look(asked))
+        look(asked, std::vector<std::uint32_t>(request.count, radius));
+    const std::shared_ptr<const Snapshot> holding = newer;
+    const Snapshot& snapshot = holding ? *holding : asked;
+    const bool skip = may_use && snapshot.sublinear && !range && planner_.skip_tables(k);
     std::vector<TopK> found;
-    if (may_use && snapshot->sublinear && !skip) {
-        plan.path = snapshot->sublinear->tables() ? "tables" : "groups";
+    if (may_use && snapshot.sublinear && !skip) {
+        plan.path = snapshot.sublinear->tables() ? "tables" : "groups";
         found = collectors(false);
-        through_structures(*snapshot, queries, k, radius, found, plan, stop);
-    } else if (request.allow && request.allow->list.size() < snapshot->live / 32) {
+        through_structures(snapshot, queries, k, radius, found, plan, stop);
+    } else if (request.allow && request.allow->list.size() < snapshot.live / 32) {
         plan.path = "listed rows";
         found = collectors(false);
-        listed_rows(*snapshot, queries, request.allow->list, found, stop);
+        listed_rows(snapshot, queries, request.allow->list, found, stop);
     } else {
         plan.path = "scan";
         if (skip) plan.reason = "tables gave up on searches like this one";
-        found = collectors(snapshot->ascending);
-        plain_scan(*snapshot, queries, allow, 0, found, plan, stop);
+        found = collectors(snapshot.ascending);
+        plain_scan(snapshot, queries, allow, 0, found, plan, stop);
     }
-    for (std::size_t i = 0; i < request.count; ++i) results[i] = found[i].finish();
+    for (std::size_t i = 0; i < request.count; ++i) results[i] = found[i].finish(stop);
 
-    if (may_use && !range && !skip && wants_look(*snapshot)) {
+    if (may_use && !range && !skip && wants_look(snapshot)) {
         std::vector<std::uint32_t> radii;
         for (const auto& result : results)
             radii.push_back(result.size() < k ? radius
                                               : static_cast<std::uint32_t>(result.back().distance));
-        consider(*snapshot, queries, radii, plan.reason, stop);
+        look(snapshot, radii);
     }
     if (request.weights) {
         plan.path += ", then weights";
-        reorder(*snapshot, request, k, results, stop);
+        reorder(snapshot, request, k, results, stop);
     }
-    plan.seconds = ns_since(start) * 1e-9;
-    planner_.remember(std::move(plan));
     return results;
 }
 
@@ -217,53 +248,6 @@ void Index::reorder(const Snapshot& snapshot, const Request& request, std::size_
                     weighted_search(snapshot, query, weights, k, hint, rows, collect_, stop);
             }
         });
-}
-
-/// Look on searches 1, 2, 4, 8, ... without structures; with them, once the scans of rows added
-/// since have cost as much as building anew would (rent until it equals the price, then buy).
-bool Index::wants_look(const Snapshot& snapshot) {
-    if (snapshot.sublinear) return rent_ns_ > snapshot.sublinear->build_seconds() * 1e9;
-    for (const Piece& piece : snapshot.pieces)
-        if (piece.segment->codes->mapped()) return false;  // a mapped file stays small in memory
-    const std::uint64_t looks = ++searches_;
-    return (looks & (looks - 1)) == 0;
-}
-
-std::shared_ptr<const Snapshot> Index::consider(const Snapshot& snapshot, const Queries& queries,
-                                                const std::vector<std::uint32_t>& radii,
-                                                std::string& reason, Stop& stop) {
-    if (!planner_.worth_building(snapshot, queries, radii, reason)) return nullptr;
-    const std::unique_lock<std::mutex> lock(building_, std::try_to_lock);
-    if (!lock) return nullptr;  // another search is at it
-    return attach(snapshot, std::make_shared<const Sublinear>(snapshot, threads_, stop));
-}
-
-void Index::build(Stop& stop) {
-    const std::lock_guard<std::mutex> lock(building_);
-    const auto now = snapshot();
-    if (now->live == 0) return;
-    if (!Sublinear::has_tables(layout_) && !Sublinear::worth_grouping(*now)) return;
-    attach(*now, std::make_shared<const Sublinear>(*now, threads_, stop));
-}
-
-/// Publishes structures built from `base`, unless rows were renumbered meanwhile. Returns `base`
-/// with them, for the search that is under way.
-std::shared_ptr<const Snapshot> Index::attach(const Snapshot& base,
-                                              std::shared_ptr<const Sublinear> structures) {
-    if (!structures->groups() && !structures->tables()) return nullptr;
-    {
-        const std::lock_guard<std::mutex> writer(writing_);
-        const auto now = snapshot();
-        if (now->generation == base.generation) {
-            auto next = std::make_shared<Snapshot>(*now);
-            next->sublinear = structures;
-            publish(std::move(next));
-            rent_ns_ = 0;
-        }
-    }
-    auto with = std::make_shared<Snapshot>(base);
-    with->sublinear = std::move(structures);
-    return with;
 }
 
 }  // namespace dsah

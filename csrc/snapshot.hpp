@@ -12,8 +12,11 @@
 
 #include "layout.hpp"
 #include "memory.hpp"
+#include "stop.hpp"
 
 namespace dsah {
+
+constexpr std::size_t kNoRow = SIZE_MAX;
 
 using Bitmap = std::vector<std::uint64_t>;
 inline bool test_bit(const std::uint64_t* words, std::size_t row) {
@@ -56,6 +59,7 @@ struct Piece {
     }
 };
 
+class IdMap;
 class Sublinear;
 
 struct Snapshot {
@@ -67,8 +71,9 @@ struct Snapshot {
     bool ascending = true;                ///< ids rise with the row number
     std::shared_ptr<const Bitmap> alive;  ///< null while nothing was removed
     std::shared_ptr<const Sublinear> sublinear;
-    std::uint64_t version = 0;     ///< counts changes
-    std::uint64_t generation = 0;  ///< counts renumberings of the rows
+    std::shared_ptr<IdMap> id_map;  ///< one for all snapshots of a generation
+    std::uint64_t version = 0;      ///< counts changes
+    std::uint64_t generation = 0;   ///< counts renumberings of the rows
 
     /// Rows in all pieces, removed ones too.
     std::size_t rows() const {
@@ -87,12 +92,18 @@ struct Snapshot {
     }
     bool is_alive(std::size_t row) const { return !alive || test_bit(alive->data(), row); }
 
-    /// Calls f(row, piece, local row) for each live row with first <= row, in row order.
+    /// Calls f(row, piece, local row) for each live row, in row order.
+    template <class F>
+    void for_each_live(Stop& stop, F&& f) const {
+        for (const Piece& piece : pieces)
+            in_steps(piece.rows, 16384, stop, [&](std::size_t begin, std::size_t end) {
+                for (std::size_t i = begin; i < end; ++i)
+                    if (is_alive(piece.first + i)) f(piece.first + i, piece, i);
+            });
+    }
     template <class F>
     void for_each_live(F&& f) const {
-        for (const Piece& piece : pieces)
-            for (std::size_t i = 0; i < piece.rows; ++i)
-                if (is_alive(piece.first + i)) f(piece.first + i, piece, i);
+        for_each_live(Stop::never(), std::forward<F>(f));
     }
 };
 

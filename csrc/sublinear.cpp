@@ -80,14 +80,16 @@ std::size_t Sublinear::units() const {
 
 /// Turns groups of identical codes into their rows, nearest first.
 void Sublinear::expand(const Snapshot& snapshot, std::vector<Ranked> units, std::int64_t above,
-                       TopK& found) const {
+                       TopK& found, Stop& stop) const {
     const bool all_live = snapshot.alive == alive_;
+    std::size_t seen = 0;
     for (const Ranked& unit : units) {
         if (unit.distance > found.limit()) return;
         std::size_t given = 0;
         const auto g = static_cast<std::size_t>(unit.id);
         // Ids rise inside a group, so its first k live rows are all that can be wanted of it.
         for (const std::uint32_t* row = groups_->begin(g); row != groups_->end(g); ++row) {
+            if (++seen % 16384 == 0) stop.check();
             if (!all_live && !snapshot.is_alive(*row)) continue;
             const std::int64_t id = snapshot.id(*row);
             if (id <= above) continue;
@@ -129,8 +131,11 @@ void Sublinear::search(const Snapshot& snapshot, const Queries& queries, Collect
             work.candidates += mine.candidates;
         });
     }
-    for (std::size_t q = 0; groups_ && q < queries.count; ++q)
-        if (!given_up[q]) expand(snapshot, near[q].finish(), queries.above(q), found[q]);
+    for (std::size_t q = 0; groups_ && q < queries.count; ++q) {
+        if (given_up[q]) continue;
+        stop.check();
+        expand(snapshot, near[q].finish(stop), queries.above(q), found[q], stop);
+    }
 }
 
 }  // namespace dsah

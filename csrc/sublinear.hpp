@@ -35,7 +35,7 @@ class Sublinear {
 
   private:
     void expand(const Snapshot& snapshot, std::vector<Ranked> units, std::int64_t above,
-                TopK& found) const;
+                TopK& found, Stop& stop) const;
 
     std::size_t covered_;
     std::shared_ptr<const Bitmap> alive_;  // when built: these rows need no further look

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <vector>
+
+#include "stop.hpp"
 
 namespace dsah {
 
@@ -86,11 +89,12 @@ class TopK {
     }
 
     /// The results in order (distance, id); leaves the collector empty.
-    std::vector<Ranked> finish() {
+    std::vector<Ranked> finish(Stop& stop = Stop::never()) {
         if (count_only_) return {{0, static_cast<std::int64_t>(count_)}};
         drop_beyond();
-        std::sort(found_.begin(), found_.end());
+        stoppable_sort(found_.begin(), found_.end(), std::less<Ranked>(), stop);
         if (found_.size() > k_ && !sizes_) found_.resize(k_);
+        if (found_.capacity() > 2 * found_.size()) found_.shrink_to_fit();  // results may be many
         return std::move(found_);
     }
 

@@ -9,32 +9,17 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-import dsah_infer._core as _core
 from dsah_infer import index_storage
-from dsah_infer.calibrate import Calibration, calibrate
-from dsah_infer.contract import CodeContract, check_codes
-from dsah_infer.errors import ContractError, UsageError
-from dsah_infer.index_arguments import (
-    allowed_ids,
-    at_least,
-    check_producer,
-    check_weights,
-    core_options,
-    one_of,
-    to_ids,
-)
+from dsah_infer.errors import UsageError
+from dsah_infer.index_arguments import at_least, core_options, one_of, to_ids
+from dsah_infer.index_changes import IndexChanges
+from dsah_infer.index_searches import IndexSearches
+from dsah_infer.index_state import Codes, Ids
 
 __all__ = ["HammingIndex"]
 
-Codes = npt.NDArray[np.uint8]
-Distances = npt.NDArray[np.int32]
-Ids = npt.NDArray[np.int64]
-OnDuplicate = Literal["raise", "skip", "replace"]
-OtherFingerprint = Literal["refuse", "accept"]
-_PAIR_QUERIES = 1024
 
-
-class HammingIndex:
+class HammingIndex(IndexChanges, IndexSearches):
     """A gallery of binary codes, searched exactly, in the order (distance, id).
 
     Any number of threads may search while one changes the index; each call sees one consistent
@@ -58,114 +43,6 @@ class HammingIndex:
         UsageError: An argument is out of range.
         ContractError: The contract has other bits or symbols than asked for.
     """
-
-    def __init__(
-        self,
-        bits: int,
-        *,
-        symbol_bits: int = 1,
-        contract: CodeContract | None = None,
-        threads: int | None = None,
-        isa: str | None = None,
-        sublinear: bool = True,
-    ) -> None:
-        self.bits = at_least("bits", bits, 1)
-        self.symbol_bits = at_least("symbol_bits", symbol_bits, 1)
-        self._options = core_options(threads, isa, sublinear)
-        self._core = _core.Index(self.bits, self.symbol_bits, **self._options)
-        if contract and (contract.bits, contract.symbol_bits) != (bits, symbol_bits):
-            raise ContractError(
-                f"the contract has bits = {contract.bits}, symbol_bits = {contract.symbol_bits}; "
-                f"asked for were {bits} and {symbol_bits}"
-            )
-        self.contract = contract
-        self.fingerprints: tuple[str, ...] = (contract.fingerprint,) if contract else ()
-        self.sections: dict[str, bytes] = {}
-        self._mapped_from: str | None = None
-
-    @property
-    def isa(self) -> str:
-        """Instruction set in use."""
-        return self._core.isa
-
-    @property
-    def threads(self) -> int:
-        """Most threads of one call."""
-        return self._core.threads
-
-    def __len__(self) -> int:
-        return len(self._core)
-
-    def __repr__(self) -> str:
-        return f"HammingIndex(bits={self.bits}, codes={len(self)}, isa={self.isa!r})"
-
-    def add(
-        self,
-        codes: Codes,
-        ids: npt.ArrayLike | None = None,
-        *,
-        on_duplicate: OnDuplicate = "raise",
-        contract: CodeContract | None = None,
-        other_fingerprint: OtherFingerprint = "refuse",
-    ) -> int:
-        """Add codes; returns how many were added.
-
-        Args:
-            codes: Packed codes uint8 (n, ceil(bits / 8)), or one code (bytes,).
-            ids: One id from 0 to 2**63 - 2 per code; None continues after the largest so far.
-            on_duplicate: What to do with an id that is present or given twice: ``"raise"``,
-                ``"skip"`` the later one, or ``"replace"`` the earlier one.
-            contract: Record of the codes' producer, checked against the index's own.
-            other_fingerprint: Whether another artefact of the same space may add; it is then
-                recorded in `fingerprints`.
-
-        Raises:
-            CodeError: Wrong dtype or width, or non-zero padding bits.
-            UsageError: A bad or duplicate id; nothing is added then.
-            SpaceMismatchError: Codes of another space, or of another artefact unasked.
-        """
-        one_of("on_duplicate", on_duplicate, ("raise", "skip", "replace"))
-        self._check_producer(contract, other_fingerprint)
-        packed = check_codes(codes, self.bits)
-        count = self._core.add(packed, None if ids is None else to_ids(ids), on_duplicate)
-        if contract and self.contract and contract.fingerprint not in self.fingerprints:
-            self.fingerprints += (contract.fingerprint,)
-        return count
-
-    def upsert(self, codes: Codes, ids: npt.ArrayLike) -> int:
-        """Add codes, replacing those whose id is present; of an id given twice the last wins."""
-        return self.add(codes, ids, on_duplicate="replace")
-
-    def remove(self, ids: npt.ArrayLike) -> int:
-        """Remove the ids that are present; returns how many that were."""
-        return self._core.remove(to_ids(ids))
-
-    def merge(self, other: HammingIndex, *, on_duplicate: OnDuplicate = "raise") -> int:
-        """Add all codes of another index under their ids; returns how many were added.
-
-        Raises:
-            UsageError: Other bits or symbols, or a duplicate id; nothing is added then.
-            SpaceMismatchError: The other index holds another space.
-        """
-        if (other.bits, other.symbol_bits) != (self.bits, self.symbol_bits):
-            raise UsageError(f"cannot merge {other!r} into {self!r}: their codes differ in form")
-        self._check_producer(other.contract, "accept")
-        parts = list(other.chunks())
-        if not parts:
-            return 0
-        codes, ids = (np.concatenate(column) for column in zip(*parts, strict=True))
-        count = self.add(codes, ids, on_duplicate=on_duplicate)
-        new = [f for f in other.fingerprints if f not in self.fingerprints]
-        self.fingerprints += tuple(new) if self.contract else ()
-        return count
-
-    def compact(self) -> None:
-        """Give the memory of removed codes back; ids and answers stay the same."""
-        self._core.compact()
-
-    def reserve(self, count: int) -> None:
-        """Prepare for ``count`` more codes, so that they lie in one piece of memory."""
-        self._core.reserve(at_least("count", count, 0))
 
     def __contains__(self, number: object) -> bool:
         if not isinstance(number, int | np.integer) or isinstance(number, bool):
@@ -194,99 +71,6 @@ class HammingIndex:
 
     def __iter__(self) -> Iterator[tuple[Codes, Ids]]:
         return self.chunks()
-
-    def search(
-        self,
-        queries: Codes,
-        k: int,
-        *,
-        allow: npt.ArrayLike | None = None,
-        weights: npt.ArrayLike | None = None,
-        contract: CodeContract | None = None,
-        other_fingerprint: OtherFingerprint = "refuse",
-    ) -> tuple[Distances, Ids]:
-        """The ``k`` nearest codes of each query, by (distance, id) ascending.
-
-        Args:
-            queries: Packed codes uint8 (m, bytes), or one code (bytes,).
-            k: Results per query, at least 1.
-            allow: Only these may be found: ids, or a boolean mask indexed by id.
-            weights: The queries' activations float32 (m, bits). Results are then the exact top-k
-                by (asymmetric distance, Hamming distance, id); the asymmetric distance sums
-                |activation|, rounded to 2**-40 of the largest, over the differing bits.
-            contract: Record of the queries' producer, checked against the index's own.
-            other_fingerprint: Whether another artefact of the same space may ask.
-
-        Returns:
-            Hamming distances int32 (m, k) and ids int64 (m, k); places without a result hold
-            distance 2147483647 and id -1.
-
-        Raises:
-            UsageError: ``k`` < 1; weights of the wrong shape, not finite, or for symbols.
-            CodeError: Wrong dtype or width of the queries, or non-zero padding bits.
-            SpaceMismatchError: Queries of another space, or of another artefact unasked.
-        """
-        self._check_producer(contract, other_fingerprint)
-        at_least("k", k, 1)
-        packed = check_codes(queries, self.bits, what="queries")
-        checked = check_weights(weights, len(packed), self.bits, self.symbol_bits)
-        return self._core.search(packed, k, allowed_ids(allow), checked)
-
-    def range_search(
-        self,
-        queries: Codes,
-        radius: int,
-        *,
-        limit: int | None = None,
-        allow: npt.ArrayLike | None = None,
-    ) -> tuple[Ids, Distances, Ids]:
-        """All codes within ``radius`` of each query, or the nearest ``limit`` of them.
-
-        Returns:
-            ``lims`` int64 (m + 1,), distances int32 and ids int64; query i owns the slice
-            ``lims[i]:lims[i + 1]``, in order (distance, id).
-        """
-        packed = check_codes(queries, self.bits, what="queries")
-        most = None if limit is None else at_least("limit", limit, 1)
-        return self._core.range_search(packed, self._radius(radius), most, allowed_ids(allow))
-
-    def count(self, queries: Codes, radius: int, *, allow: npt.ArrayLike | None = None) -> Ids:
-        """How many codes lie within ``radius`` of each query, int64 (m,)."""
-        packed = check_codes(queries, self.bits, what="queries")
-        return self._core.count(packed, self._radius(radius), allowed_ids(allow))
-
-    def pairs_within(self, radius: int) -> Iterator[tuple[Ids, Ids, Distances]]:
-        """All pairs of codes at most ``radius`` apart, as (ids a, ids b, distances) with a < b.
-
-        Pairs come in chunks, ascending by (a, distance, b), so a whole gallery is deduplicated
-        in little memory. The index may change meanwhile; pairs are as of the first step.
-        """
-        reach = self._radius(radius)
-        if not len(self):
-            return
-        # A first search lets the planner build what pays; the snapshot then carries it.
-        first, _, _ = self._core.rows_from(self._core.snapshot(), 0, _PAIR_QUERIES)
-        self._core.range_search(first, reach, 1)
-        snapshot = self._core.snapshot()
-        for codes, ids in index_storage.by_rising_id(self._core, snapshot, _PAIR_QUERIES):
-            lims, distances, partners = self._core.range_search(
-                codes, reach, only_above=ids, snapshot=snapshot
-            )
-            if len(partners):
-                yield np.repeat(ids, np.diff(lims)), partners, distances
-
-    def calibrate(
-        self, codes: Codes, labels: npt.ArrayLike, *, precision: float = 0.95
-    ) -> Calibration:
-        """The radius that gives a wanted precision on labelled codes; see `calibrate`."""
-        return calibrate(
-            codes,
-            labels,
-            bits=self.bits,
-            symbol_bits=self.symbol_bits,
-            precision=precision,
-            gallery_size=len(self) or None,
-        )
 
     def build(self) -> None:
         """Build the sub-linear structures now, instead of when a search finds that they pay."""
@@ -338,14 +122,7 @@ class HammingIndex:
         """
         when = one_of("verify", verify or ("lazy" if mmap else "eager"), ("eager", "lazy"))
         options = core_options(threads, isa, sublinear)
-        return index_storage.load(cls, os.fspath(path), mmap, when == "eager", options)
+        return index_storage.load(cls, os.fsdecode(path), mmap, when == "eager", options)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return index_storage.reduce(self)
-
-    def _radius(self, radius: int) -> int:
-        return min(at_least("radius", radius, 0), self.bits)
-
-    def _check_producer(self, producer: CodeContract | None, other: OtherFingerprint) -> None:
-        one_of("other_fingerprint", other, ("refuse", "accept"))
-        check_producer(producer, self.contract, self.fingerprints, other_fingerprint=other)

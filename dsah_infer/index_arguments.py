@@ -17,9 +17,13 @@ __all__ = [
     "check_producer",
     "check_weights",
     "core_options",
+    "in_c_order",
     "one_of",
     "to_ids",
 ]
+
+
+_ROWS_AT_ONCE = 1 << 18
 
 
 class Options(TypedDict):
@@ -34,6 +38,16 @@ def core_options(threads: int | None, isa: str | None, sublinear: bool) -> Optio
     """0 threads and an empty ``isa`` let the core choose."""
     count = 0 if threads is None else at_least("threads", threads, 1)
     return {"threads": count, "isa": isa or "", "sublinear": bool(sublinear)}
+
+
+def in_c_order(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The codes in one piece; copied in steps, between which Ctrl-C is heard."""
+    if codes.flags.c_contiguous:
+        return codes
+    copy = np.empty(codes.shape, np.uint8)
+    for start in range(0, len(codes), _ROWS_AT_ONCE):
+        copy[start : start + _ROWS_AT_ONCE] = codes[start : start + _ROWS_AT_ONCE]
+    return copy
 
 
 def at_least(name: str, value: int, least: int) -> int:

@@ -35,14 +35,14 @@ def save(index: HammingIndex, path: str | os.PathLike[str]) -> None:
     if index.contract:
         sections[_CONTRACT] = index.contract.to_json().encode()
         sections[_FINGERPRINTS] = json.dumps(index.fingerprints).encode()
-    index._core.save(os.fspath(path), sections)
+    index._core.save(os.fsencode(path), sections)
 
 
 def load(
     cls: type[HammingIndex], path: str, mapped: bool, eager: bool, options: Options
 ) -> HammingIndex:
     """Read what `save` wrote."""
-    core, bits, symbol_bits, sections = _core.load(path, mapped, eager, **options)
+    core, bits, symbol_bits, sections = _core.load(os.fsencode(path), mapped, eager, **options)
     try:
         record = sections.pop(_CONTRACT, None)
         contract = None if record is None else CodeContract.from_json(record)
@@ -93,8 +93,6 @@ def by_rising_id(
             if not len(ids):
                 return
             yield codes, ids
-    codes, ids, _ = core.rows_from(snapshot, 0, 2**32)
-    order = np.argsort(ids)
-    for start in range(0, len(ids), size):
-        some = order[start : start + size]
-        yield codes[some], ids[some]
+    rows = snapshot.rows_by_id()
+    for start in range(0, len(rows), size):
+        yield snapshot.take(rows[start : start + size])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dsah_infer._core as core
-from dsah_infer import HammingIndex
+from dsah_infer import HammingIndex, index_searches
 from dsah_infer.errors import CodeError, UsageError
 from tests.infer.ranking_reference import (
     distances,
@@ -338,3 +338,23 @@ def test_isa_is_taken_from_the_environment(monkeypatch):
     monkeypatch.setenv("DSAH_ISA", "avx9")
     with pytest.raises(UsageError, match="avx9"):
         HammingIndex(64)
+
+
+@pytest.mark.parametrize("rising", [True, False])
+def test_pairs_of_codes_with_very_many_partners(rising, monkeypatch):
+    """Beyond a number of partners a code is asked about alone, so that memory stays small."""
+    monkeypatch.setattr(index_searches, "_PAIRS_EACH", 7)
+    codes = np.zeros((60, 1), np.uint8)
+    codes[::3] = np.arange(20, dtype=np.uint8)[:, None]
+    ids = np.arange(60) if rising else np.random.default_rng(9).permutation(60)
+    index = HammingIndex(8)
+    index.add(codes, ids)
+    for radius in (0, 1, 8):
+        a, b, d = (np.concatenate(p) for p in zip(*index.pairs_within(radius), strict=True))
+        order = np.argsort(ids)
+        table = distances(codes[order], codes[order], 8)
+        rows, columns = np.nonzero(np.triu(table <= radius, 1))
+        expected = np.lexsort((columns, table[rows, columns], rows))
+        np.testing.assert_array_equal(a, rows[expected])
+        np.testing.assert_array_equal(b, columns[expected])
+        np.testing.assert_array_equal(d, table[rows, columns][expected])

@@ -1,0 +1,86 @@
+"""The verbs of `HammingIndex` that change it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy.typing as npt
+
+from dsah_infer.contract import CodeContract
+from dsah_infer.errors import UsageError
+from dsah_infer.index_arguments import at_least, one_of, to_ids
+from dsah_infer.index_state import Codes, IndexState, OtherFingerprint
+
+__all__ = ["IndexChanges", "OnDuplicate"]
+
+OnDuplicate = Literal["raise", "skip", "replace"]
+_POLICIES = ("raise", "skip", "replace")
+
+
+class IndexChanges(IndexState):
+    """Adding and removing. Each call happens whole or, if it raises, not at all."""
+
+    def add(
+        self,
+        codes: Codes,
+        ids: npt.ArrayLike | None = None,
+        *,
+        on_duplicate: OnDuplicate = "raise",
+        contract: CodeContract | None = None,
+        other_fingerprint: OtherFingerprint = "refuse",
+    ) -> int:
+        """Add codes; returns how many were added.
+
+        Args:
+            codes: Packed codes uint8 (n, ceil(bits / 8)), or one code (bytes,).
+            ids: One id from 0 to 2**63 - 2 per code; None continues after the largest so far.
+            on_duplicate: What to do with an id that is present or given twice: ``"raise"``,
+                ``"skip"`` the later one, or ``"replace"`` the earlier one.
+            contract: Record of the codes' producer, checked against the index's own.
+            other_fingerprint: Whether another artefact of the same space may add; it is then
+                recorded in `fingerprints`.
+
+        Raises:
+            CodeError: Wrong dtype or width, or non-zero padding bits.
+            UsageError: A bad or duplicate id; nothing is added then.
+            SpaceMismatchError: Codes of another space, or of another artefact unasked.
+        """
+        one_of("on_duplicate", on_duplicate, _POLICIES)
+        self._check_producer(contract, other_fingerprint)
+        packed = self._codes(codes)
+        count = self._core.add(packed, None if ids is None else to_ids(ids), on_duplicate)
+        if contract and self.contract and contract.fingerprint not in self.fingerprints:
+            self.fingerprints += (contract.fingerprint,)
+        return count
+
+    def upsert(self, codes: Codes, ids: npt.ArrayLike) -> int:
+        """Add codes, replacing those whose id is present; of an id given twice the last wins."""
+        return self.add(codes, ids, on_duplicate="replace")
+
+    def remove(self, ids: npt.ArrayLike) -> int:
+        """Remove the ids that are present; returns how many that were."""
+        return self._core.remove(to_ids(ids))
+
+    def merge(self, other: IndexState, *, on_duplicate: OnDuplicate = "raise") -> int:
+        """Add all codes of another index under their ids; returns how many were added.
+
+        Raises:
+            UsageError: Other bits or symbols, or a duplicate id; nothing is added then.
+            SpaceMismatchError: The other index holds another space.
+        """
+        if (other.bits, other.symbol_bits) != (self.bits, self.symbol_bits):
+            raise UsageError(f"cannot merge {other!r} into {self!r}: their codes differ in form")
+        one_of("on_duplicate", on_duplicate, _POLICIES)
+        self._check_producer(other.contract, "accept")
+        count = self._core.merge(other._core, on_duplicate)
+        new = [f for f in other.fingerprints if f not in self.fingerprints]
+        self.fingerprints += tuple(new) if self.contract else ()
+        return count
+
+    def compact(self) -> None:
+        """Give the memory of removed codes back; ids and answers stay the same."""
+        self._core.compact()
+
+    def reserve(self, count: int) -> None:
+        """Prepare for ``count`` more codes, so that they lie in one piece of memory."""
+        self._core.reserve(at_least("count", count, 0))

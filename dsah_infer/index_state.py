@@ -1,0 +1,77 @@
+"""What every part of `HammingIndex` shares: the core, the form of the codes, their producer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+import dsah_infer._core as _core
+from dsah_infer.contract import CodeContract, check_codes
+from dsah_infer.errors import ContractError
+from dsah_infer.index_arguments import (
+    at_least,
+    check_producer,
+    core_options,
+    in_c_order,
+    one_of,
+)
+
+__all__ = ["Codes", "Distances", "Ids", "IndexState", "OtherFingerprint"]
+
+Codes = npt.NDArray[np.uint8]
+Distances = npt.NDArray[np.int32]
+Ids = npt.NDArray[np.int64]
+OtherFingerprint = Literal["refuse", "accept"]
+
+
+class IndexState:
+    """Fields of an index, documented at `HammingIndex`."""
+
+    def __init__(
+        self,
+        bits: int,
+        *,
+        symbol_bits: int = 1,
+        contract: CodeContract | None = None,
+        threads: int | None = None,
+        isa: str | None = None,
+        sublinear: bool = True,
+    ) -> None:
+        self.bits = at_least("bits", bits, 1)
+        self.symbol_bits = at_least("symbol_bits", symbol_bits, 1)
+        self._options = core_options(threads, isa, sublinear)
+        self._core = _core.Index(self.bits, self.symbol_bits, **self._options)
+        if contract and (contract.bits, contract.symbol_bits) != (bits, symbol_bits):
+            raise ContractError(
+                f"the contract has bits = {contract.bits}, symbol_bits = {contract.symbol_bits}; "
+                f"asked for were {bits} and {symbol_bits}"
+            )
+        self.contract = contract
+        self.fingerprints: tuple[str, ...] = (contract.fingerprint,) if contract else ()
+        self.sections: dict[str, bytes] = {}
+        self._mapped_from: str | None = None
+
+    @property
+    def isa(self) -> str:
+        """Instruction set in use."""
+        return self._core.isa
+
+    @property
+    def threads(self) -> int:
+        """Most threads of one call."""
+        return self._core.threads
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+    def __repr__(self) -> str:
+        return f"HammingIndex(bits={self.bits}, codes={len(self)}, isa={self.isa!r})"
+
+    def _codes(self, codes: Codes, what: str = "codes") -> Codes:
+        return in_c_order(check_codes(codes, self.bits, what=what))
+
+    def _check_producer(self, producer: CodeContract | None, other: OtherFingerprint) -> None:
+        one_of("other_fingerprint", other, ("refuse", "accept"))
+        check_producer(producer, self.contract, self.fingerprints, other_fingerprint=other)
