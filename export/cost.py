@@ -61,8 +61,8 @@ def graph_cost(model: ModelFile) -> Cost:
         if node.op_type not in _LAYERS:
             continue
         weight, out = shapes[node.input[1]], shapes[node.output[0]]
-        if node.op_type == "MatMul" and weight[-1] == 1:
-            continue  # packs bits into bytes: no layer of the network
+        if node.op_type == "MatMul" and weight[-1] == 1 and weight[0] <= 8:
+            continue  # packs at most 8 symbols into a byte: no layer of the network
         layers += 1
         parameters += sum(math.prod(shapes[name]) for name in node.input[1:] if name)
         if node.op_type == "Conv":

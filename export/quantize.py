@@ -23,7 +23,10 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from export.trunk import trunk_names
+from dsah_infer.contract import CodeContract
+from export.byte_input import PIXELS, ZERO, feed_bytes
+from export.int8_layout import drop_pixel_rounding, scores_as_products, share_concat_scales
+from export.trunk import drop_unused_weights, trunk_names
 
 __all__ = ["TARGETS", "quantize"]
 
@@ -54,7 +57,7 @@ class _Pictures(CalibrationDataReader):  # type: ignore[misc]
 
 def quantize(
     model: onnx.ModelProto,
-    activations: int,
+    contract: CodeContract,
     images: npt.NDArray[np.uint8],
     *,
     target: str = "cpu",
@@ -63,7 +66,7 @@ def quantize(
 
     Args:
         model: From `export.onnx_model.fused_model`.
-        activations: Width A of the hash layer, which stays in float32.
+        contract: Its pixel rule, and the width A of the hash layer, which stays in float32.
         images: Calibration pictures, uint8 (n, S, S, 3), n >= 1.
         target: ``cpu`` (u8s8) or ``tensorrt`` (symmetric s8s8, biases in float).
     """
@@ -71,6 +74,14 @@ def quantize(
     options: dict[str, Any] = {"CalibStridedMinMax": 1}
     if tensorrt:
         options |= {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    if not tensorrt:
+        if feed_bytes(model, contract.pixels):
+            byte = {"scale": np.array(1, np.float32), "zero_point": np.array(ZERO, np.uint8)}
+            options["TensorQuantOverrides"] = {PIXELS: [byte]}
+        scores_as_products(model)
+        drop_unused_weights(model)
+    chosen = sorted(trunk_names(model, contract.activations))
     model = onnx.shape_inference.infer_shapes(model)
     # The exporter has folded and simplified already; this says so to onnxruntime, which would
     # otherwise advise its own clean-up by a warning.
@@ -87,9 +98,13 @@ def quantize(
             activation_type=QuantType.QInt8 if tensorrt else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.Percentile,
-            nodes_to_quantize=sorted(trunk_names(model, activations)),
+            nodes_to_quantize=chosen,
             extra_options=options,
         )
         quantized = onnx.load(out)
+    if not tensorrt:
+        drop_pixel_rounding(quantized)
+        share_concat_scales(quantized)
+    del quantized.graph.value_info[:]
     del quantized.metadata_props[:]
     return quantized

@@ -130,7 +130,7 @@ def _graph(checkpoint: Checkpoint, contract: CodeContract, recipe: Recipe) -> on
     if recipe.precision == "int8" and recipe.calibration is not None:
         seen = np.arange(len(recipe.calibration)) % 4 != 3
         images = recipe.calibration[seen]
-        return quantize(model, contract.activations, images, target=recipe.target)
+        return quantize(model, contract, images, target=recipe.target)
     return model
 
 

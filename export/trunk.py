@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import onnx
 
-__all__ = ["SHAPE_INPUTS", "trunk_names", "weights_of"]
+__all__ = ["SHAPE_INPUTS", "drop_unused_weights", "trunk_names", "weights_of"]
 
 _MATRIX = ("Conv", "Gemm", "MatMul")
 #: What passes values of the trunk on as they are, and what rounds them anew.
@@ -22,6 +22,14 @@ SHAPE_INPUTS = {"Reshape": {1}, "Squeeze": {1}, "Unsqueeze": {1}, "ReduceMean": 
 def weights_of(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
     """Initialisers by name."""
     return {tensor.name: tensor for tensor in model.graph.initializer}
+
+
+def drop_unused_weights(model: onnx.ModelProto) -> None:
+    """Remove initialisers that no node reads any more."""
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
 
 
 def trunk_names(model: onnx.ModelProto, activations: int) -> set[str]:
