@@ -33,7 +33,7 @@ _LIBRARIES = {
     "TensorRT": ("libnvinfer.so.10", "libnvinfer.so.11"),
     "TensorRT ONNX parser": ("libnvonnxparser.so.10", "libnvonnxparser.so.11"),
 }
-_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt_rtx", "torch")
+_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt_rtx_cu13_bindings", "torch")
 _FLAGS = ("popcnt", "avx2", "avx512f", "avx512_vpopcntdq", "avx512_vnni", "avx_vnni", "amx_int8")
 
 

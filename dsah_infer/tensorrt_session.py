@@ -9,7 +9,6 @@ a plain serialised engine; what it means is in the sidecar ``<plan>.json`` besid
 from __future__ import annotations
 
 import ctypes
-import importlib
 import json
 import threading
 from collections.abc import Sequence
@@ -21,8 +20,9 @@ import numpy.typing as npt
 
 from dsah_infer.contract import CodeContract
 from dsah_infer.cuda_runtime import DEVICE_TO_HOST, HOST_TO_DEVICE, CudaRuntime, driver_error
-from dsah_infer.errors import DeviceError, MissingDependencyError, ModelFileError, UsageError
+from dsah_infer.errors import DeviceError, ModelFileError, UsageError
 from dsah_infer.session import output_shapes
+from dsah_infer.tensorrt_library import LIBRARIES, import_tensorrt
 
 __all__ = ["TensorRtSession", "read_sidecar"]
 
@@ -151,15 +151,9 @@ class TensorRtSession:
 def _import_library(facts: dict[str, Any]) -> Any:
     """The very library and version that built the plan: plans fit no other."""
     name, version = str(facts["library"]), str(facts["library_version"])
-    if name not in ("tensorrt", "tensorrt_rtx"):
-        raise ModelFileError(f"built by {name!r}; allowed: tensorrt, tensorrt_rtx")
-    try:
-        library = importlib.import_module(name)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"the plan was built by {name} {version}, which cannot be imported ({error}); "
-            "pip install 'dsah[tensorrt]'"
-        ) from None
+    if name not in LIBRARIES:
+        raise ModelFileError(f"built by {name!r}; allowed: {', '.join(LIBRARIES)}")
+    library, _ = import_tensorrt(name)
     if library.__version__ != version:
         raise ModelFileError(
             f"the plan was built by {name} {version}, installed is {library.__version__}; build "

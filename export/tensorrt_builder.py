@@ -9,22 +9,13 @@ run here**.
 from __future__ import annotations
 
 import ctypes
-import importlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dsah_infer.errors import ExportError, MissingDependencyError, UsageError
+from dsah_infer.errors import ExportError, UsageError
 from dsah_infer.onnx_file import ModelFile
 
-__all__ = ["Profile", "build_plan", "compute_capability", "import_tensorrt", "sidecar"]
-
-#: What can be imported -> the name of the library. TensorRT for RTX installs as plain wheels
-#: under its inner name only; its outer package adds an alias.
-_MODULES = {
-    "tensorrt": "tensorrt",
-    "tensorrt_rtx": "tensorrt_rtx",
-    "tensorrt_rtx_bindings": "tensorrt_rtx",
-}
+__all__ = ["Profile", "build_plan", "compute_capability", "sidecar"]
 
 
 @dataclass(frozen=True)
@@ -43,35 +34,11 @@ class Profile:
             )
 
 
-def import_tensorrt(name: str | None = None) -> tuple[Any, str]:
-    """The module and the name of its library: ``tensorrt``, else ``tensorrt_rtx``.
-
-    Args:
-        name: Take this library only.
-
-    Raises:
-        MissingDependencyError: None can be imported; the message gives the reasons.
-    """
-    reasons = []
-    for module, library in _MODULES.items():
-        if name in (None, library):
-            try:
-                return importlib.import_module(module), library
-            except Exception as error:  # bindings without their libraries raise OSError and others
-                reasons.append(f"{module}: {error}")
-    raise MissingDependencyError(
-        f"no TensorRT builder can be imported ({'; '.join(reasons)}). TensorRT's builder is not on "
-        "the package registry: install it from NVIDIA (pip install tensorrt --extra-index-url "
-        "https://pypi.nvidia.com), or, for GeForce RTX cards, pip install "
-        "tensorrt-rtx-cu13-libs tensorrt-rtx-cu13-bindings"
-    )
-
-
 def build_plan(trt: Any, model: ModelFile, profile: Profile) -> bytes:
     """Parse a sealed ONNX model and build a plain serialised plan.
 
     Args:
-        trt: From `import_tensorrt`.
+        trt: From `dsah_infer.tensorrt_library.import_tensorrt`.
         model: The exported file.
         profile: Batch sizes.
 

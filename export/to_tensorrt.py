@@ -13,7 +13,8 @@ if __name__ == "__main__":  # runs from any folder; export/ itself must not shad
 from dsah_infer.atomic_file import replacing
 from dsah_infer.errors import DsahError
 from dsah_infer.onnx_file import read_model
-from export.tensorrt_builder import Profile, build_plan, import_tensorrt, sidecar
+from dsah_infer.tensorrt_library import LIBRARIES, import_tensorrt
+from export.tensorrt_builder import Profile, build_plan, sidecar
 
 __all__ = ["export_plan", "main", "sidecar_path"]
 
@@ -78,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--min", type=int, default=1, help="smallest batch (1)")
     parser.add_argument("--opt", type=int, default=8, help="batch to tune for (8)")
     parser.add_argument("--max", type=int, default=64, help="largest batch (64)")
-    parser.add_argument("--library", choices=("tensorrt", "tensorrt_rtx"), help="which builder")
+    parser.add_argument("--library", choices=tuple(LIBRARIES), help="which builder")
     return parser
 
 

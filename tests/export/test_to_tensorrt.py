@@ -9,11 +9,12 @@ import pytest
 
 from dsah_infer.contract import CodeContract
 from dsah_infer.errors import DeviceError, ExportError, UsageError
+from dsah_infer.tensorrt_library import import_tensorrt
 from dsah_infer.tensorrt_session import TensorRtSession, read_sidecar
 from dsah_train.checkpoint import Checkpoint
 from export.gate import Budget
 from export.pictures import fixed_pictures
-from export.tensorrt_builder import Profile, import_tensorrt
+from export.tensorrt_builder import Profile
 from export.to_onnx import Recipe, export_onnx
 from export.to_tensorrt import export_plan, main, sidecar_path
 from tests.export.tiny_models import SIZE, write_checkpoint

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dsah_infer import Encoder, cuda_runtime, tensorrt_session
+from dsah_infer import Encoder, cuda_runtime, tensorrt_library, tensorrt_session
 from dsah_infer.cli import main
 from dsah_infer.errors import (
     ContractError,
@@ -155,7 +155,7 @@ def test_batches_go_through_the_profile_and_come_back_in_order(
     )
     monkeypatch.setattr(tensorrt_session, "driver_error", lambda: None)
     monkeypatch.setattr(tensorrt_session, "CudaRuntime", lambda: card)
-    monkeypatch.setattr(tensorrt_session.importlib, "import_module", lambda _: library)
+    monkeypatch.setattr(tensorrt_library.importlib, "import_module", lambda _: library)
     with Encoder(write_plan(tmp_path), batch_size=6) as encoder:
         assert encoder.provider == "TensorRT"
         pictures = [np.full((32, 32, 3), i, np.uint8) for i in range(14)]
@@ -183,7 +183,7 @@ def test_a_plan_for_something_else_asks_to_be_built_again(
     library = SimpleNamespace(__version__="10.16.1.11")
     monkeypatch.setattr(tensorrt_session, "driver_error", lambda: None)
     monkeypatch.setattr(tensorrt_session, "CudaRuntime", lambda: Card({}))
-    monkeypatch.setattr(tensorrt_session.importlib, "import_module", lambda _: library)
+    monkeypatch.setattr(tensorrt_library.importlib, "import_module", lambda _: library)
     with pytest.raises(error, match=says):
         Encoder(write_plan(tmp_path, **changes))
 
@@ -197,3 +197,28 @@ def test_a_missing_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.M
             Encoder(write_plan(tmp_path))
     else:
         pytest.skip("tensorrt is installed")
+
+
+def test_the_wheels_of_the_rtx_library_are_found_by_their_own_name() -> None:
+    """They install ``tensorrt_rtx_bindings``; ``tensorrt_rtx`` is an alias of another package."""
+    bindings = pytest.importorskip("tensorrt_rtx_bindings")
+    module, library = tensorrt_library.import_tensorrt("tensorrt_rtx")
+    assert library == "tensorrt_rtx"
+    assert module.__version__ == bindings.__version__
+    assert module.Runtime is bindings.Runtime
+
+
+def test_a_plan_of_the_rtx_library_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its real module is imported, and refused for its version before it can meet the card."""
+    bindings = pytest.importorskip("tensorrt_rtx_bindings")
+    monkeypatch.setattr(tensorrt_session, "driver_error", lambda: None)
+    plan = write_plan(tmp_path, library="tensorrt_rtx", library_version="0.1")
+    with pytest.raises(ModelFileError, match=f"installed is {bindings.__version__}"):
+        Encoder(plan)
+
+
+def test_a_library_that_is_not_known_is_refused() -> None:
+    with pytest.raises(UsageError, match="allowed: tensorrt, tensorrt_rtx"):
+        tensorrt_library.import_tensorrt("tensorflow")
