@@ -12,6 +12,7 @@ from results.tables import (
     marks,
     nested,
     rivals,
+    steps,
     student,
     unseen,
 )
@@ -28,4 +29,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "unseen": unseen.table,
     "student": student.table,
     "nested": nested.table,
+    "steps": steps.table,
 }

@@ -10,12 +10,26 @@ __all__ = ["table"]
 
 def table() -> str:
     """The teacher, then its students."""
-    teacher, students = load("rivals").get("dsah-48"), load("student")
+    teacher = GRID.cells[0].teacher
+    names = {teacher: "teacher: two networks, 128 pixels"}
+    names |= {f"{cell.grid}/{cell.name}": f"student: {cell.note}" for cell in GRID.cells}
+    costs = load("cost").get("student", {"cost": {}})["cost"]
+    records = {
+        f"{grid}/{name}": r for grid in ("rivals", "student") for name, r in load(grid).items()
+    }
     rows = []
-    if teacher is not None and students:
-        rows.append(("teacher: DSaH, 128 pixels", shown_map(teacher), "1"))
-    for cell in GRID.cells:
-        if cell.name in students:
-            record = students[cell.name]
-            rows.append((f"student: {cell.note}", shown_map(record), ""))
-    return markdown(("encoder of the queries", "MAP@all on the teacher's gallery", "cost"), rows)
+    for run, label in names.items():
+        if run not in records or not load("student"):
+            continue
+        cost = costs.get(run)
+        shown = ("–", "–", "–")
+        if cost is not None:
+            millions = f"{cost['parameters'] / 1e6:.2f} M", f"{cost['macs'] / 1e6:.0f} M"
+            shown = (*millions, f"{cost['ms_per_image']:.2f}")
+        rows.append((label, shown_map(records[run]), *shown))
+    header = (
+        "encoder of the queries",
+        "MAP@all on the teacher's gallery",
+        *("parameters", "MACs a picture", "ms a picture, one thread"),
+    )
+    return markdown(header, rows)

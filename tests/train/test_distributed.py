@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from dsah_train.__main__ import main
+from dsah_train.checkpoint import load_checkpoint
 from dsah_train.distributed import agree, gather, is_main, share
 from dsah_train.methods.registry import build_method
 from tests.train import tiny
@@ -47,21 +50,25 @@ def train(name: str) -> dict[str, Any]:
     return {"first": first, "last": method.model.state_dict(), "losses": losses}
 
 
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("torchrun")
-    (folder / "worker.py").write_text(WORKER)
-    root = Path(__file__).parents[2]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
-    launch += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
+def launch(*arguments: str, cwd: Path) -> None:
+    """Two processes under torchrun."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
     done = subprocess.run(
-        [*launch, str(folder / "worker.py"), str(folder / "two.pt")],
-        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        [*torchrun, "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("torchrun")
+    (folder / "worker.py").write_text(WORKER)
+    launch("worker.py", "two.pt", cwd=folder)
     return torch.load(folder / "two.pt", weights_only=True)
 
 
@@ -83,3 +90,20 @@ def test_two_processes_equal_one(two_processes: dict[str, Any], name: str) -> No
         assert torch.allclose(value, two["last"][key], rtol=1e-4, atol=1e-6), key
         moved = max(moved, float((value - one["first"][key]).abs().max()))
     assert moved > 1e-4  # far above the tolerance: there was something to get wrong
+
+
+@pytest.mark.slow
+def test_the_command_line_trains_the_same_model_in_two_processes(tmp_path: Path) -> None:
+    fit = ["fit", "--data", "embedded:marks?classes=2&train=10&query=2&size=48", "--bits", "8"]
+    fit += ["--weights", "none", "--device", "cpu", "--precision", "fp32", "--epochs", "2"]
+    fit += ["--image-size", "48", "--train-size", "48", "--batch-size", "6", "--val-per-class", "3"]
+    fit += ["--method", "dpsh", "--optimizer", "sgd", "--warm-start", "0", "--quiet"]
+    launch("-m", "dsah_train", *fit, "--out", "two", cwd=tmp_path)
+    launch("-m", "dsah_train", *fit, "--out", "two", cwd=tmp_path)  # finished: nothing to do
+    assert main([*fit, "--out", str(tmp_path / "one")]) == 0
+    one, two = (load_checkpoint(tmp_path / name / "ckpt.pt") for name in ("one", "two"))
+    assert one.metrics == pytest.approx(two.metrics)
+    for key, value in one.model.state_dict().items():
+        assert torch.allclose(value, two.model.state_dict()[key], rtol=1e-3, atol=1e-5), key
+    records = [(tmp_path / n / "metrics.jsonl").read_text().splitlines() for n in ("one", "two")]
+    assert len(records[0]) == len(records[1]) == len(list(map(json.loads, records[1])))
