@@ -12,7 +12,7 @@ constexpr std::size_t kFewPieces = 16;  // so many are looked through one by one
 Index::Index(const Options& options)
     : layout_(options.bits, options.symbol_bits),
       kernel_(pick_kernel(options.isa)),
-      collect_(kernel_.collect_for(layout_)),
+      loops_(kernel_.loops(layout_)),
       threads_(options.threads ? options.threads : available_cores()),
       sublinear_(options.sublinear),
       snapshot_(empty_snapshot(layout_)) {}

@@ -117,7 +117,7 @@ class Index {
 
     Layout layout_;
     const Kernel& kernel_;
-    CollectFn collect_;
+    Loops loops_;
     unsigned threads_;
     bool sublinear_;
     std::size_t reserved_ = 0;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "batch.hpp"
 #include "layout.hpp"
 
 namespace dsah {
@@ -27,11 +28,22 @@ using CollectFn = std::size_t (*)(const Layout& layout, const std::uint8_t* code
                                   std::size_t begin, std::size_t end, const std::uint64_t* query,
                                   std::uint32_t limit, const std::uint64_t* eligible, Hit* out);
 
-/// One instruction set. A family holds one function per kind of lane, chosen once per index.
+/// The innermost loops of one instruction set, chosen once per index for its layout.
+struct Loops {
+    CollectFn collect = nullptr;
+    BatchFn batch = nullptr;  ///< null where one query at a time is as fast
+};
+
+/// One instruction set. A family holds one function per kind of lane.
 struct Kernel {
     const char* name;
     bool (*supported)();
     CollectFn (*collect_for)(const Layout& layout);
+    BatchFn (*batch_for)(const Layout& layout) = nullptr;
+
+    Loops loops(const Layout& layout) const {
+        return {collect_for(layout), batch_for ? batch_for(layout) : nullptr};
+    }
 };
 
 /// Kernels that this machine can run, fastest first. The last one runs everywhere.
@@ -45,5 +57,8 @@ CollectFn portable_collect(const Layout& layout);
 CollectFn popcnt_collect(const Layout& layout);
 CollectFn avx2_collect(const Layout& layout);
 CollectFn avx512_collect(const Layout& layout);
+
+BatchFn amx_batch(const Layout& layout);
+bool amx_permitted();  ///< by the operating system, for this process
 
 }  // namespace dsah

@@ -1,4 +1,7 @@
 #include <cstdlib>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "kernel.hpp"
 
@@ -24,10 +27,24 @@ bool has_avx512() {
 }
 #endif
 
+#if defined(__x86_64__) && defined(__linux__)
+// Asked by CPUID itself: compilers learned the names of these features late.
+bool has_amx() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!has_avx512() || !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("gfni"))
+        return false;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+    constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
+    return (d & kTile) && (d & kInt8) && amx_permitted();
+}
+#endif
+
 const Kernel kKernels[] = {
+#if defined(__x86_64__) && defined(__linux__)
+    {"amx", has_amx, avx512_collect, amx_batch},
+#endif
 #if defined(__x86_64__)
-    {"avx512", has_avx512, avx512_collect},
-    {"avx2", has_avx2, avx2_collect},
+    {"avx512", has_avx512, avx512_collect},      {"avx2", has_avx2, avx2_collect},
     {"popcnt", has_popcnt, popcnt_collect},
 #endif
     {"portable", always, portable_collect},

@@ -25,7 +25,7 @@ struct Queries {
 /// Feeds every row from `first_row` (a multiple of 64) on to the collectors, one per query.
 /// `eligible` is null or one bit per row of the snapshot.
 void scan(const Snapshot& snapshot, std::size_t first_row, const Queries& queries,
-          const std::uint64_t* eligible, CollectFn collect, unsigned threads, Stop& stop,
+          const std::uint64_t* eligible, const Loops& loops, unsigned threads, Stop& stop,
           std::vector<TopK>& found);
 
 }  // namespace dsah

@@ -77,7 +77,7 @@ void Index::plain_scan(const Snapshot& snapshot, const Queries& queries, const B
     Bitmap both;
     const std::uint64_t* rows = eligible(snapshot, allow, both);
     const double start = cpu_ns();
-    scan(snapshot, first_row, queries, rows, collect_, threads_, stop, found);
+    scan(snapshot, first_row, queries, rows, loops_, threads_, stop, found);
     if (snapshot.span <= first_row) return;
     plan.scanned_rows += snapshot.span - first_row;
     if (!allow)
@@ -110,7 +110,7 @@ void Index::listed_rows(const Snapshot& snapshot, const Queries& queries,
     listed.ascending = false;
     listed.live = listed.span = piece.rows;
     listed.pieces.push_back(std::move(piece));
-    scan(listed, 0, queries, nullptr, collect_, threads_, stop, found);
+    scan(listed, 0, queries, nullptr, loops_, threads_, stop, found);
 }
 
 /// Structures for the covered rows, a scan for the rest and for queries that were given up.
@@ -120,7 +120,7 @@ void Index::through_structures(const Snapshot& snapshot, const Queries& queries,
     const Sublinear& structures = *snapshot.sublinear;
     std::vector<char> given_up;
     const double budget = plan.expected_scan_ns;
-    structures.search(snapshot, queries, collect_, budget, threads_, stop, found, given_up,
+    structures.search(snapshot, queries, loops_, budget, threads_, stop, found, given_up,
                       plan.work);
     const auto fallbacks = static_cast<std::size_t>(
         std::count(given_up.begin(), given_up.end(), static_cast<char>(1)));
@@ -186,9 +186,13 @@ std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Requ
     plan.expected_scan_ns = planner_.scan_ns(asked.live * layout_.stride, request.count);
     const bool range = k == kNoLimit;
     const auto collectors = [&](bool ascending) {
-        TopK empty(k, radius, ascending);
-        if (request.count_only) empty.count_only();
-        return std::vector<TopK>(request.count, empty);
+        std::vector<TopK> empty;  // one by one: copies would not keep the room made in each
+        empty.reserve(request.count);
+        for (std::size_t q = 0; q < request.count; ++q) {
+            empty.emplace_back(k, radius, ascending);
+            if (request.count_only) empty.back().count_only();
+        }
+        return empty;
     };
     const bool may_use = sublinear_ && !request.allow;
     const auto look = [&](const Snapshot& snapshot, const std::vector<std::uint32_t>& radii) {
@@ -245,7 +249,7 @@ void Index::reorder(const Snapshot& snapshot, const Request& request, std::size_
                 const Weights weights(layout_, query, request.weights + q * layout_.bits);
                 const auto hint = static_cast<std::uint32_t>(results[q].back().distance);
                 results[q] =
-                    weighted_search(snapshot, query, weights, k, hint, rows, collect_, stop);
+                    weighted_search(snapshot, query, weights, k, hint, rows, loops_.collect, stop);
             }
         });
 }

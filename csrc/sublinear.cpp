@@ -99,7 +99,7 @@ void Sublinear::expand(const Snapshot& snapshot, std::vector<Ranked> units, std:
     }
 }
 
-void Sublinear::search(const Snapshot& snapshot, const Queries& queries, CollectFn collect,
+void Sublinear::search(const Snapshot& snapshot, const Queries& queries, const Loops& loops,
                        double budget_ns, unsigned threads, Stop& stop, std::vector<TopK>& found,
                        std::vector<char>& given_up, Work& work) const {
     const bool all_live = snapshot.alive == alive_;
@@ -113,7 +113,7 @@ void Sublinear::search(const Snapshot& snapshot, const Queries& queries, Collect
     }
     given_up.assign(queries.count, 0);
     if (!tables_) {
-        scan(groups_->units(), 0, queries, nullptr, collect, threads, stop, near);
+        scan(groups_->units(), 0, queries, nullptr, loops, threads, stop, near);
     } else {
         std::atomic<std::size_t> next{0};
         std::mutex adding;
@@ -124,7 +124,7 @@ void Sublinear::search(const Snapshot& snapshot, const Queries& queries, Collect
                 for (std::size_t q = q0; q < std::min(queries.count, q0 + share); ++q)
                     given_up[q] =
                         !tables_->search(groups_ ? groups_->units() : snapshot, queries.at(q)[0],
-                                         groups_ ? -1 : queries.above(q), collect, budget_ns,
+                                         groups_ ? -1 : queries.above(q), loops.collect, budget_ns,
                                          groups_ ? near[q] : found[q], mine, stop);
             const std::lock_guard<std::mutex> lock(adding);
             work.probes += mine.probes;

@@ -29,7 +29,7 @@ class Sublinear {
 
     /// Feeds the covered rows to the collectors. Queries whose tables would cost more than
     /// `budget_ns` each are left alone and flagged in `given_up`.
-    void search(const Snapshot& snapshot, const Queries& queries, CollectFn collect,
+    void search(const Snapshot& snapshot, const Queries& queries, const Loops& loops,
                 double budget_ns, unsigned threads, Stop& stop, std::vector<TopK>& found,
                 std::vector<char>& given_up, Work& work) const;
 

@@ -12,8 +12,10 @@
 namespace dsah {
 
 struct Ranked {
-    std::int32_t distance;
-    std::int64_t id;
+    std::int32_t distance = 0;
+    std::int64_t id = 0;
+    Ranked() = default;
+    Ranked(std::int32_t distance_, std::int64_t id_) : distance(distance_), id(id_) {}
 };
 inline bool operator<(const Ranked& a, const Ranked& b) {
     return a.distance != b.distance ? a.distance < b.distance : a.id < b.id;
@@ -42,7 +44,8 @@ class TopK {
           sizes_(sizes) {
         if (k_ == kNoLimit) return;
         seen_.assign(radius + 1, 0);
-        found_.reserve(std::min<std::size_t>(4 * k + 64, 4096));
+        found_.reserve(room());
+        prune_at_ = room();
     }
 
     /// Nothing beyond this distance can matter any more; -1 when nothing at all can.
@@ -57,12 +60,19 @@ class TopK {
             count_ += rows;
             return;
         }
-        found_.push_back({static_cast<std::int32_t>(distance), id});
+        // In place: a copy of a fresh Ranked would wait for both of its halves to be written.
+        found_.emplace_back(static_cast<std::int32_t>(distance), id);
         if (k_ == kNoLimit) return;
         seen_[distance] += rows;
         count_ += rows;
         tighten();
         if (found_.size() >= prune_at_) prune();
+    }
+
+    /// Asks early for the memory that the next result is written to.
+    void expect() const {
+        __builtin_prefetch(found_.data() + found_.size(), 1);
+        __builtin_prefetch(seen_.data() + radius_, 1);
     }
 
     bool full() const { return full_; }
@@ -99,6 +109,9 @@ class TopK {
     }
 
   private:
+    /// Results kept before needless ones are dropped: few, so that many queries fit the cache.
+    std::size_t room() const { return std::min<std::size_t>(2 * k_ + 64, 4096); }
+
     void tighten() {
         if (count_ < k_) return;
         full_ = true;
@@ -116,10 +129,11 @@ class TopK {
                      found_.end());
     }
 
-    /// Forget what is beyond the limit and, among equals at the limit, all but the smallest ids.
+    /// Forget what is beyond the limit and, among equals at the limit, all but the smallest ids
+    /// (of rising ids no needless equal ever came in).
     void prune() {
         drop_beyond();
-        if (full_ && found_.size() > k_ && !sizes_) {
+        if (full_ && !ascending_ && found_.size() > k_ && !sizes_) {
             std::nth_element(found_.begin(), found_.begin() + static_cast<std::ptrdiff_t>(k_) - 1,
                              found_.end());
             tie_bound_ = found_[k_ - 1].id;
@@ -127,7 +141,7 @@ class TopK {
             count_ = k_;
             found_.resize(k_);
         }
-        prune_at_ = std::max<std::size_t>(4096, 2 * found_.size());
+        prune_at_ = std::max(room(), 2 * found_.size());
     }
 
     std::size_t k_;

@@ -30,8 +30,8 @@ class HammingIndex(IndexChanges, IndexSearches):
         symbol_bits: 1, 2, 4 or 8; the distance counts differing symbols of that many bits.
         contract: Record of the codes' producer; codes of another space are then refused.
         threads: Most threads of one call; None takes CPU affinity and cgroup quota.
-        isa: ``"avx512"``, ``"avx2"``, ``"popcnt"`` or ``"portable"``; None takes ``DSAH_ISA``
-            from the environment, else the fastest that this machine has.
+        isa: ``"amx"``, ``"avx512"``, ``"avx2"``, ``"popcnt"`` or ``"portable"``; None takes
+            ``DSAH_ISA`` from the environment, else the fastest that this machine has.
         sublinear: Allow structures beside the codes where they make searches faster than a scan.
 
     Attributes:
