@@ -239,7 +239,8 @@ class Config:
     @classmethod
     def with_preset(cls, **changes: Any) -> Config:
         """The preset's values with the given changes on top."""
-        values = preset_values(changes.get("preset", "best"), changes.get("method", "dsah"))
+        names = (changes.get(n, getattr(cls, n)) for n in ("preset", "method", "backbone"))
+        values = preset_values(*names)
         return cls.from_dict(values | changes)
 
     @classmethod

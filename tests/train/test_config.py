@@ -24,6 +24,14 @@ def test_presets_are_valid_and_survive_json(method: str, preset: str) -> None:
     assert Config.from_json(config.to_json()) == config
 
 
+def test_wide_trunks_without_normalisation_learn_slower() -> None:
+    light, vgg = (Config.with_preset(backbone=name) for name in ("squeezenet1_1", "vgg16"))
+    assert light == Config()
+    assert vgg.trunk_lr < light.trunk_lr
+    assert Config.with_preset(backbone="vgg16", trunk_lr=0.5).trunk_lr == 0.5
+    assert Config.with_preset(backbone="vgg16", preset="paper").trunk_lr == 0.1
+
+
 def test_paper_preset_is_the_published_one() -> None:
     config = Config.with_preset(method="dsah", preset="paper")
     assert (config.lambda_, config.alpha, config.batch_size) == (30, 40, 32)
