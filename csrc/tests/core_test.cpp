@@ -3,6 +3,8 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
+#include <numeric>
 #include <random>
 #include <thread>
 
@@ -134,12 +136,24 @@ void test_readers_and_a_writer() {
     std::vector<std::thread> readers;
     for (int r = 0; r < 3; ++r)
         readers.emplace_back([&, r] {
-            std::size_t last = 0;
             for (std::size_t i = static_cast<std::size_t>(r); !done; i = (i + 1) % 2000) {
                 const auto found = ask(index, Bytes(&codes[8 * i], &codes[8 * i] + 8), 3);
-                const std::size_t size = index.size();
-                CHECK(found[0].size() == std::min<std::size_t>(3, found[0].size()));
-                last = std::max(last, size);
+                CHECK(std::is_sorted(found[0].begin(), found[0].end()));
+                // Ids are looked up in the very state that was taken, whatever came since.
+                const auto now = index.snapshot();
+                std::vector<std::int64_t> ids(40);
+                std::iota(ids.begin(), ids.end(), static_cast<std::int64_t>(i));
+                const auto rows = index.rows_of(*now, ids.data(), ids.size());
+                std::size_t there = 0;
+                for (std::size_t j = 0; j < rows.size(); ++j)
+                    if (rows[j] != kNoRow) {
+                        CHECK(now->is_alive(rows[j]) && now->id(rows[j]) == ids[j]);
+                        ++there;
+                    }
+                now->for_each_live([&](std::size_t, const Piece& piece, std::size_t row) {
+                    there -= piece.id(row) >= ids.front() && piece.id(row) <= ids.back();
+                });
+                CHECK(there == 0);
             }
         });
     Stop never;
@@ -174,6 +188,42 @@ void test_a_call_can_be_stopped() {
     CHECK(ask(index, Bytes(codes.begin(), codes.begin() + 8), 1)[0].size() == 1);
 }
 
+void test_stopped_changes_change_nothing() {
+    Index index(Options{64, 1, 2, "", true}), other(Options{64, 1, 1, "", true});
+    const Bytes codes = random_codes(index.layout(), 5000);
+    std::vector<std::int64_t> ids(5000);
+    for (std::size_t i = 0; i < 5000; ++i) ids[i] = static_cast<std::int64_t>(5000 - i);
+    index.add(codes.data(), 5000, ids.data());
+    other.add(codes.data(), 5000, nullptr);
+    const std::string path = "core-test-" + std::to_string(getpid()) + ".dsah";
+    write_index(*index.snapshot(), {}, path);
+    const std::function<void(Stop&)> calls[] = {
+        [&](Stop& stop) { index.add(codes.data(), 5000, nullptr, OnDuplicate::raise, stop); },
+        [&](Stop& stop) { index.add(codes.data(), 5, ids.data(), OnDuplicate::replace, stop); },
+        [&](Stop& stop) { index.merge(*other.snapshot(), OnDuplicate::skip, stop); },
+        [&](Stop& stop) { index.remove(ids.data(), 100, stop); },
+        [&](Stop& stop) { index.build(stop); },
+        [&](Stop& stop) { write_index(*other.snapshot(), {}, path, stop); },
+        [&](Stop& stop) { read_index(path, false, Verify::eager, stop); },
+    };
+    const auto before = index.snapshot();
+    for (const auto& call : calls) {
+        Stop now([] { return true; });
+        std::this_thread::sleep_for(std::chrono::milliseconds(55));  // it is asked every 50
+        bool stopped = false;
+        try {
+            call(now);
+        } catch (const Error& error) {
+            stopped = error.fault == Fault::interrupted;
+        }
+        CHECK(stopped);
+        CHECK(index.snapshot() == before);
+    }
+    CHECK(read_index(path, false, Verify::eager).segment->ids);  // the old file is still there
+    std::remove(path.c_str());
+    CHECK(index.remove(ids.data(), 100) == 100);
+}
+
 void test_checksum_is_xxh64() {
     CHECK(Hash64::of("", 0) == 0xEF46DB3751D8E999u);  // published test vectors
     CHECK(Hash64::of("abc", 3) == 0x44BC2CF5AD770999u);
@@ -192,5 +242,6 @@ int main() {
     test_files_come_back_whole();
     test_readers_and_a_writer();
     test_a_call_can_be_stopped();
+    test_stopped_changes_change_nothing();
     std::puts("core: all tests passed");
 }

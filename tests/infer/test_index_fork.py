@@ -23,13 +23,15 @@ def use_everything(index, codes, folder, top=10**9):
     allowed = np.arange(FIXED)
     found = index.search(queries, 5, allow=allowed)
     expected = ranking(queries, codes, allowed, 5, 64)
-    assert (found[0] == expected[0]).all() and (found[1] == expected[1]).all()
+    assert (found[0] == expected[0]).all()
+    assert (found[1] == expected[1]).all()
     before = len(index)
     assert index.add(codes[:2], [top, top + 1]) == 2
     assert index.add(codes[:2]) == 2
     assert index.upsert(codes[2:4], [top, top + 9]) == 2
     assert len(index) == before + 5
-    assert top in index and top + 5 not in index
+    assert top in index
+    assert top + 5 not in index
     assert index.remove([top, top + 1]) == 2
     index.build()
     index.compact()
