@@ -19,6 +19,7 @@ __all__ = [
     "MissingDependencyError",
     "ModelFileError",
     "NoSaliencyError",
+    "OutputError",
     "PictureError",
     "SpaceMismatchError",
     "UsageError",
@@ -67,6 +68,10 @@ class IndexFileError(DsahError):
 
 class ExportError(DsahError):
     """An exported graph did not reproduce the model that it was made from."""
+
+
+class OutputError(DsahError):
+    """A result cannot be written where it was asked for: no permission, no space, no folder."""
 
 
 class CodeError(DsahError, ValueError):

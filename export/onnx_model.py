@@ -18,7 +18,8 @@ from export.graph import FusedEncoder
 
 __all__ = ["OPSETS", "fused_model", "serialise"]
 
-OPSETS = range(18, 24)
+#: Below 18 the exporter writes 18 whatever is asked for, beyond 25 it fails and TensorRT ends.
+OPSETS = range(18, 26)
 
 
 def fused_model(model: Hasher, contract: CodeContract, *, opset: int = 20) -> onnx.ModelProto:
@@ -27,13 +28,15 @@ def fused_model(model: Hasher, contract: CodeContract, *, opset: int = 20) -> on
     Args:
         model: The network, in eval mode, on the CPU.
         contract: What its codes mean; ``has_saliency`` decides about the third output.
-        opset: ONNX operator set; every runtime of the docs reads 20.
+        opset: ONNX operator set in `OPSETS`; every runtime of the docs reads 20.
 
     Raises:
         UsageError: An opset that is not tested.
     """
     if opset not in OPSETS:
-        raise UsageError(f"--opset {opset}; allowed: {OPSETS.start} to {OPSETS.stop - 1}")
+        raise UsageError(
+            f"--opset {opset}; allowed: {OPSETS.start} to {OPSETS.stop - 1}, 20 suits every runtime"
+        )
     fused = FusedEncoder(model, contract).eval()
     size = contract.pixels.size
     # Two pictures: a dimension that is 1 while tracing would be taken for a constant.

@@ -27,6 +27,7 @@ from export.gate import Budget, add_budget_arguments
 from export.half import halve
 from export.labelled import Labelled, load_calibration, load_labelled, map_of
 from export.onnx_model import fused_model, serialise
+from export.output import writing
 from export.parity import Parity, compare, run_onnx, tie_bound
 from export.pictures import BATCHES, fixed_pictures
 from export.quantize import TARGETS, quantize
@@ -94,26 +95,32 @@ def export_onnx(
     Raises:
         ExportError: The graph is invalid, or its codes are too far from the checkpoint's.
         UsageError: A recipe that does not exist.
+        OutputError: ``out`` cannot be written.
     """
     recipe = recipe or Recipe()
     contract = checkpoint.contract.replace(
         has_saliency=checkpoint.contract.has_saliency and recipe.saliency,
         precision=recipe.precision,
     )
-    content = serialise(_graph(checkpoint, contract, recipe), contract)
-    if data is not None:
-        images = data.images
-    elif recipe.calibration is not None and recipe.precision == "int8":
-        images = recipe.calibration[3::4] if len(recipe.calibration) > 3 else recipe.calibration
-    else:
-        images = fixed_pictures(contract.pixels.size)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+    with (
+        writing(out),  # first of all: a place that cannot be written is not worth waiting for
+        tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder,
+    ):
+        content = serialise(_graph(checkpoint, contract, recipe), contract)
         part = Path(folder) / out.name
         part.write_bytes(content)
+        images = _judged_on(recipe, data, contract)
         written = judge(part, checkpoint, images, budget or Budget(), data)
         part.replace(out)
     return written
+
+
+def _judged_on(recipe: Recipe, data: Labelled | None, contract: CodeContract) -> Pictures:
+    if data is not None:
+        return data.images
+    if recipe.precision == "int8" and recipe.calibration is not None:
+        return recipe.calibration[3::4] if len(recipe.calibration) > 3 else recipe.calibration
+    return fixed_pictures(contract.pixels.size)
 
 
 def _graph(checkpoint: Checkpoint, contract: CodeContract, recipe: Recipe) -> onnx.ModelProto:
@@ -201,9 +208,6 @@ def main(argv: list[str] | None = None) -> int:
     except DsahError as error:
         print(f"to_onnx: {error}", file=sys.stderr)
         return error.exit_code
-    except OSError as error:  # the disk is full, the folder is read-only, ...
-        print(f"to_onnx: {error}", file=sys.stderr)
-        return 1
     print(_summary(out, written))
     return 0
 

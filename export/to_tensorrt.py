@@ -14,6 +14,7 @@ from dsah_infer.atomic_file import replacing
 from dsah_infer.errors import DsahError
 from dsah_infer.onnx_file import read_model
 from dsah_infer.tensorrt_library import LIBRARIES, import_tensorrt
+from export.output import writing
 from export.tensorrt_builder import Profile, build_plan, sidecar
 
 __all__ = ["export_plan", "main", "sidecar_path"]
@@ -45,6 +46,7 @@ def export_plan(
         ModelFileError: Not an exported file.
         MissingDependencyError: No TensorRT builder.
         ExportError: TensorRT refuses the graph.
+        OutputError: ``out`` cannot be written.
     """
     profile = profile or Profile()
     model = read_model(onnx_file)
@@ -53,14 +55,14 @@ def export_plan(
     if out.is_file() and _facts(sidecar_path(out)) == facts:
         return False
     plan = build_plan(trt, model, profile)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # A plan without its facts is refused by readers, an old plan with new facts would not be:
-    # the old facts go first, the new ones come last.
-    sidecar_path(out).unlink(missing_ok=True)
-    with replacing(out) as file:
-        file.write(plan)
-    with replacing(sidecar_path(out)) as file:
-        file.write((json.dumps(facts, indent=2) + "\n").encode())
+    with writing(out):
+        # A plan without its facts is refused by readers, an old plan with new facts would not be:
+        # the old facts go first, the new ones come last.
+        sidecar_path(out).unlink(missing_ok=True)
+        with replacing(out) as file:
+            file.write(plan)
+        with replacing(sidecar_path(out)) as file:
+            file.write((json.dumps(facts, indent=2) + "\n").encode())
     return True
 
 

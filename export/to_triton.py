@@ -16,6 +16,7 @@ from dsah_infer.errors import DsahError, ExportError, SpaceMismatchError, UsageE
 from dsah_infer.onnx_file import ModelFile, read_model
 from dsah_infer.session import output_shapes
 from dsah_infer.tensorrt_session import read_sidecar
+from export.output import writing
 from export.triton_config import check_config, encoder_config, pictures_config
 
 __all__ = ["export_repository", "main"]
@@ -41,6 +42,7 @@ def export_repository(
         ModelFileError: Not an exported file, or a plan without its sidecar.
         SpaceMismatchError: The plan was built from another file.
         UsageError: A batch beyond the plan's profile, or a folder of something else.
+        OutputError: ``out`` cannot be written.
     """
     model = read_model(onnx_file)
     if max_batch < 1:
@@ -49,8 +51,10 @@ def export_repository(
         _check_plan(plan, model, max_batch)
     if out.exists() and not (out / ENCODER / "config.pbtxt").is_file():
         raise UsageError(f"{out} is there and is not a repository of this command; choose another")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+    with (
+        writing(out),
+        tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder,
+    ):
         part = Path(folder) / "repository"
         _write(part, model, plan, max_batch)
         old = Path(folder) / "old"

@@ -21,6 +21,7 @@ from dsah_train.checkpoint import load_checkpoint
 from dsah_train.encode import Codes, encode
 from export.gate import Budget, add_budget_arguments
 from export.labelled import Labelled, load_labelled, map_of, top10_agreement
+from export.output import writing
 from export.parity import Parity, compare, run_onnx, tie_bound
 from export.pictures import BATCHES
 
@@ -189,7 +190,8 @@ def main(argv: list[str] | None = None) -> int:
         space = checkpoint.contract.space
         verdicts = [verify(path, ours, data, budget, space) for path in args.models]
         out = args.out or args.against.parent / "parity"
-        report = write_report(out, checkpoint, data, ours, before, verdicts, budget)
+        with writing(out):
+            report = write_report(out, checkpoint, data, ours, before, verdicts, budget)
     except DsahError as error:
         print(f"verify: {error}", file=sys.stderr)
         return error.exit_code

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from dsah_infer import Encoder
-from dsah_infer.errors import ExportError, UsageError
+from dsah_infer.errors import ExportError, OutputError, UsageError
 from dsah_infer.onnx_file import read_model
 from dsah_train.checkpoint import Checkpoint
 from dsah_train.encode import encode
@@ -159,12 +161,47 @@ def test_over_budget_leaves_the_old_file_and_nothing_else(
     assert out.read_bytes() == b"the last good one"
 
 
-@pytest.mark.parametrize("opset", [17, 99])
+@pytest.mark.parametrize("opset", [18, 25, *(pytest.param(o, marks=pytest.mark.slow) for o in
+                                             (19, 21, 22, 23, 24))])  # fmt: skip
+def test_every_allowed_opset_is_what_is_written(tmp_path: Path, opset: int) -> None:
+    checkpoint = write_checkpoint(tmp_path / "ckpt.pt", backbone="alexnet", method="dpsh")
+    export_onnx(checkpoint, tmp_path / "m.onnx", Recipe(opset=opset))
+    model = onnx.load(tmp_path / "m.onnx")
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", opset)]
+
+
+@pytest.mark.parametrize("opset", [17, 26, 99])
 def test_an_untested_opset_is_refused(
     dsah: tuple[Checkpoint, Path], tmp_path: Path, opset: int
 ) -> None:
-    with pytest.raises(UsageError, match="allowed: 18 to 23"):
+    with pytest.raises(UsageError, match="allowed: 18 to 25"):
         export_onnx(dsah[0], tmp_path / "m.onnx", Recipe(opset=opset))
+
+
+@pytest.mark.parametrize("place", ["a-file/m.onnx", "/proc/self/m.onnx", "x" * 300 + ".onnx"])
+def test_a_place_that_cannot_be_written_is_named(
+    dsah: tuple[Checkpoint, Path], tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "a-file").write_bytes(b"no folder")
+    with pytest.raises(OutputError, match=r"cannot be written \(.*another place with -o"):
+        export_onnx(dsah[0], tmp_path / place)
+    assert [p.name for p in tmp_path.iterdir()] == ["a-file"]
+
+
+def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path: Path) -> None:
+    """A limit on the size of files ends a write as a full disk does: in the middle."""
+    checkpoint = write_checkpoint(tmp_path / "ckpt.pt", backbone="alexnet", method="dpsh")
+    (tmp_path / "old.onnx").write_bytes(b"the last good one")
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        for out in (tmp_path / "old.onnx", tmp_path / "new/folder/m.onnx"):
+            with pytest.raises(OutputError, match=re.escape(f"{out} cannot be written (File too")):
+                export_onnx(checkpoint, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ckpt.pt", "old.onnx"]
+    assert (tmp_path / "old.onnx").read_bytes() == b"the last good one"
 
 
 def test_the_command_runs_from_any_folder(dsah: tuple[Checkpoint, Path], tmp_path: Path) -> None:
