@@ -28,5 +28,6 @@ def table() -> str:
         if cell.name == "float":
             rows.append(("cosine of the features, no codes", "–", *shown))
         else:
-            rows.append((NAMES[cell.name], f"{record['settings']['lr']:g}", *shown))
+            name = "DSaH's losses, preset best" if cell.name == "dsah" else NAMES[cell.name]
+            rows.append((name, f"{record['settings']['lr']:g}", *shown))
     return markdown(("method", "rate", *(f"{bits} bits" for bits in BITS)), rows)
