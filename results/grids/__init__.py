@@ -5,6 +5,7 @@ from __future__ import annotations
 from results.cells import Grid
 from results.grids import (
     ablations,
+    cifar10,
     flowers17,
     frozen,
     marks,
@@ -25,5 +26,6 @@ GRIDS: dict[str, Grid] = {
     "nested": nested.GRID,
     "ablations": ablations.GRID,
     "rivals-passes": rivals.PASSES,
+    "cifar10": cifar10.GRID,
     "flowers17": flowers17.GRID,
 }

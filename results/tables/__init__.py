@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from results.tables import (
     ablations,
+    cifar10,
     claim,
     flowers17,
     frozen,
@@ -29,5 +30,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "unseen": unseen.table,
     "student": student.table,
     "nested": nested.table,
+    "cifar10": cifar10.table,
     "steps": steps.table,
 }
