@@ -11,8 +11,8 @@ __all__ = ["table"]
 
 def table() -> str:
     """One row per decision: how much MAP is lost where the paper's value is put back."""
-    base = load("rivals").get("dsah-12")
     records = load("ablations")
+    base = records.pop("best", None)
     rows = []
     for cell in GRID.cells:
         record = records.get(cell.name)
