@@ -53,7 +53,10 @@ sanitize: ## the C++ core under ASan, UBSan and TSan
 
 fuzz: ## open a million mutated index files under ASan and UBSan; the result is kept
 	@$(MAKE) -s -C csrc OUT=../build/asan FLAGS="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all" ../build/asan/fuzz_file
-	@build/asan/fuzz_file 1000000 > build/fuzz.txt && cat build/fuzz.txt && cp build/fuzz.txt bench/results/fuzz.txt
+	@mkdir -p build && build/asan/fuzz_file 1000000 > build/fuzz.txt
+	@{ cat build/fuzz.txt; echo "commit $$(git rev-parse --short HEAD)"; $(CXX) --version | head -1; \
+	  sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1; } > bench/results/fuzz.txt
+	@cat bench/results/fuzz.txt
 
 bench-rank: $(READY) ## the ranker against FAISS and USearch; wants a quiet machine
 	@$(RUN) bench/rank.py $(if $(QUICK),--quick)

@@ -106,7 +106,7 @@ class Index {
                      const std::vector<std::size_t>& rows, std::vector<TopK>& found, Stop& stop);
     void reorder(const Snapshot& snapshot, const Request& request, std::size_t k,
                  std::vector<std::vector<Ranked>>& results, Stop& stop) const;
-    bool wants_look(const Snapshot& snapshot);
+    bool wants_look(const Snapshot& snapshot, std::string& reason);
     std::shared_ptr<const Snapshot> consider(const Snapshot& snapshot, const Queries& queries,
                                              const std::vector<std::uint32_t>& radii,
                                              std::string& reason, Stop& stop);

@@ -5,10 +5,16 @@ namespace dsah {
 
 /// Look on searches 1, 2, 4, 8, ... without structures; with them, once the scans of rows added
 /// since have cost as much as building anew would (rent until it equals the price, then buy).
-bool Index::wants_look(const Snapshot& snapshot) {
+///
+/// A mapped file is never looked at: whoever maps it wants it opened at once and its memory shared
+/// with other processes, and structures would be private to each and as large as the file.
+bool Index::wants_look(const Snapshot& snapshot, std::string& reason) {
     if (snapshot.sublinear) return rent_ns_ > snapshot.sublinear->build_seconds() * 1e9;
     for (const Piece& piece : snapshot.pieces)
-        if (piece.segment->codes->mapped()) return false;  // a mapped file stays small in memory
+        if (piece.segment->codes->mapped()) {
+            reason = "beside a mapped file structures are built by build() only";
+            return false;
+        }
     const std::uint64_t looks = ++searches_;
     return (looks & (looks - 1)) == 0;
 }

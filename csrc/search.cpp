@@ -198,7 +198,7 @@ std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Requ
     const auto look = [&](const Snapshot& snapshot, const std::vector<std::uint32_t>& radii) {
         if (auto built = consider(snapshot, queries, radii, plan.reason, stop)) newer = built;
     };
-    if (may_use && range && wants_look(asked))
+    if (may_use && range && wants_look(asked, plan.reason))
         look(asked, std::vector<std::uint32_t>(request.count, radius));
     const std::shared_ptr<const Snapshot> holding = newer;
     const Snapshot& snapshot = holding ? *holding : asked;
@@ -220,7 +220,7 @@ std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Requ
     }
     for (std::size_t i = 0; i < request.count; ++i) results[i] = found[i].finish(stop);
 
-    if (may_use && !range && !skip && wants_look(snapshot)) {
+    if (may_use && !range && !skip && wants_look(snapshot, plan.reason)) {
         std::vector<std::uint32_t> radii;
         for (const auto& result : results)
             radii.push_back(result.size() < k ? radius

@@ -98,7 +98,16 @@ def from_faiss(flat: Any, bits: int | None = None) -> HammingIndex:
     Args:
         flat: The FAISS index.
         bits: Bits that are used, if fewer than FAISS's multiple of 8.
+
+    Raises:
+        UsageError: It is another kind of index.
+        CodeError: Its codes have other than ``bits`` bits.
     """
+    if not all(hasattr(flat, name) for name in ("xb", "ntotal", "d")):
+        raise UsageError(
+            f"got {type(flat).__name__}, expected a faiss.IndexBinaryFlat; other kinds can be "
+            "reconstructed into one first"
+        )
     import faiss
 
     codes = faiss.vector_to_array(flat.xb).reshape(flat.ntotal, flat.d // 8)
@@ -121,7 +130,7 @@ def from_pgvector(texts: Iterable[str], bits: int) -> Codes:
     """
     rows = []
     for place, text in enumerate(texts):
-        if len(text) != bits or set(text) - {"0", "1"}:
-            raise CodeError(f"value {place} = {text[:40]!r} is not a bit({bits}) text")
+        if not isinstance(text, str) or len(text) != bits or set(text) - {"0", "1"}:
+            raise CodeError(f"value {place} = {str(text)[:40]!r} is not a bit({bits}) text")
         rows.append(np.frombuffer(text.encode(), np.uint8) - ord("0"))
     return pack_bits(np.array(rows, np.uint8).reshape(len(rows), bits))

@@ -63,7 +63,10 @@ class Calibration:
         """
         within = int(self.different[: at_least("radius", radius, 0) + 1].sum())
         total = int(self.same.sum() + self.different.sum())
-        return (gallery_size or self.gallery_size) * within / total
+        size = self.gallery_size
+        if gallery_size is not None:
+            size = at_least("gallery_size", gallery_size, 0)
+        return size * within / total
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Write distance histograms with precision, recall and the radius as a picture.

@@ -109,7 +109,8 @@ class HammingIndex(IndexChanges, IndexSearches):
         Args:
             path: The file.
             mmap: Search the file in place, without reading it first; changes stay in memory
-                until `save`, and structures are built only by `build`.
+                until `save`. Structures are then built only by `build`: they would be private to
+                each process and as large as the file, which mapping is meant to avoid.
             verify: Compare the checksums of codes and ids now (``"eager"``, the default unless
                 mapped) or before their first use (``"lazy"``).
             threads: As in the constructor.

@@ -98,7 +98,10 @@ def check_weights(
         return None
     if symbol_bits != 1:
         raise UsageError("weights rank sign codes only; this index holds symbols")
-    array = np.asarray(weights, dtype=np.float32)
+    try:
+        array = np.asarray(weights, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"weights: {error}; expected numbers ({count}, {bits})") from None
     array = array[None] if array.ndim == 1 else array
     if array.shape != (count, bits) or not np.isfinite(array).all():
         raise UsageError(

@@ -68,6 +68,8 @@ class IndexChanges(IndexState):
             UsageError: Other bits or symbols, or a duplicate id; nothing is added then.
             SpaceMismatchError: The other index holds another space.
         """
+        if not isinstance(other, IndexState):
+            raise UsageError(f"merge: got {type(other).__name__}, expected a HammingIndex")
         if (other.bits, other.symbol_bits) != (self.bits, self.symbol_bits):
             raise UsageError(f"cannot merge {other!r} into {self!r}: their codes differ in form")
         one_of("on_duplicate", on_duplicate, _POLICIES)

@@ -35,14 +35,14 @@ def save(index: HammingIndex, path: str | os.PathLike[str]) -> None:
     if index.contract:
         sections[_CONTRACT] = index.contract.to_json().encode()
         sections[_FINGERPRINTS] = json.dumps(index.fingerprints).encode()
-    index._core.save(os.fsencode(path), sections)
+    index._core.save(_name_of(path), sections)
 
 
 def load(
     cls: type[HammingIndex], path: str, mapped: bool, eager: bool, options: Options
 ) -> HammingIndex:
     """Read what `save` wrote."""
-    core, bits, symbol_bits, sections = _core.load(os.fsencode(path), mapped, eager, **options)
+    core, bits, symbol_bits, sections = _core.load(_name_of(path), mapped, eager, **options)
     try:
         record = sections.pop(_CONTRACT, None)
         contract = None if record is None else CodeContract.from_json(record)
@@ -59,6 +59,13 @@ def load(
     index.fingerprints = tuple(fingerprints)
     index._mapped_from = str(Path(path).resolve()) if mapped else None
     return index
+
+
+def _name_of(path: str | os.PathLike[str]) -> bytes:
+    name = os.fsencode(path)
+    if b"\0" in name:  # C would read another name, up to there
+        raise UsageError(f"path {path!r} contains a zero byte; no file can have that name")
+    return name
 
 
 def reduce(index: HammingIndex) -> tuple[Any, ...]:

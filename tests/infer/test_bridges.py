@@ -37,6 +37,8 @@ def test_faiss_round_trip(bits):
     np.testing.assert_array_equal(flat.search(codes[:5], 9)[0], index.search(codes[:5], 9)[0])
     again = bridges.from_faiss(flat, bits)
     np.testing.assert_array_equal(again.get(np.arange(200)), index.get(ids))
+    with pytest.raises(UsageError, match="IndexBinaryFlat"):
+        bridges.from_faiss(index)
     with pytest.raises(UsageError, match="symbols"):
         bridges.to_faiss(HammingIndex(8, symbol_bits=2))
 
@@ -47,6 +49,6 @@ def test_pgvector_text():
     assert texts == ["101000001111", "000000000001"]
     np.testing.assert_array_equal(bridges.from_pgvector(texts, 12), codes)
     assert bridges.from_pgvector([], 12).shape == (0, 2)
-    for bad in ("10100000111", "10100000111x"):
+    for bad in ("10100000111", "10100000111x", 5):
         with pytest.raises(CodeError, match="value 0"):
             bridges.from_pgvector([bad], 12)

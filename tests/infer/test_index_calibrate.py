@@ -36,6 +36,7 @@ def test_calibration_counts_pairs(symbol_bits, tmp_path):
         expected = 1000 * (inside & ~equal).sum() / upper.sum()
         assert found.expected_false_hits(radius, 1000) == pytest.approx(expected)
     assert found.recall[-1] == 1
+    assert found.expected_false_hits(32, 0) == 0
     found.plot(tmp_path / "plot.png")
     assert Image.open(tmp_path / "plot.png").size[0] > 500
 

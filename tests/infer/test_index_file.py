@@ -127,6 +127,24 @@ def test_a_mapped_index_is_copied_on_write(tmp_path):
     assert (len(again), 4 in again, index.get([3]).tolist()) == (70, False, code.tolist())
 
 
+def test_beside_a_mapped_file_structures_are_built_when_asked_for(tmp_path):
+    index = HammingIndex(64)
+    index.add(np.repeat(random_codes(np.random.default_rng(0), 2000, 64), 25, axis=0))
+    query = np.zeros((1, 8), np.uint8)
+    expected = index.search(query, 60)
+    assert index.stats()["sublinear_bytes"] > 0  # many codes repeat
+    index.save(tmp_path / "a")
+    mapped = HammingIndex.load(tmp_path / "a", mmap=True)
+    for _ in range(3):
+        found = mapped.search(query, 60)
+        np.testing.assert_array_equal(found[1], expected[1])
+        assert mapped.stats()["sublinear_bytes"] == 0
+        assert "build()" in mapped.explain()["reason"]
+    mapped.build()
+    np.testing.assert_array_equal(mapped.search(query, 60)[1], expected[1])
+    assert mapped.explain()["path"] != "scan"
+
+
 def test_a_failed_save_leaves_nothing_behind(tmp_path):
     index = golden_indexes()["index_v1"]
     with pytest.raises(OSError, match="cannot create"):
