@@ -28,7 +28,7 @@ from dsah_train.frozen import head_codes, train_head
 from dsah_train.metrics import mean_average_precision
 from dsah_train.models import build_plain
 from results.cells import Cell
-from results.provenance import commit, machine
+from results.provenance import METRIC, commit, machine
 
 __all__ = ["BITS", "EPOCHS", "RATES", "SEEDS", "TUNED_BITS", "measure"]
 
@@ -56,7 +56,7 @@ def measure(cell: Cell, data: str, work: Path) -> dict[str, Any]:
         "data": Path(data).name,
         "protocol": load_dataset(data).protocol,
         "backbone": f"{BACKBONE}, ImageNet weights, {SIZE} px, frozen, mean of the last map",
-        "metric": "MAP@all, order (distance, id), a query without a relevant item counts 0",
+        "metric": METRIC,
         "seeds": "split and training alike",
     }
     if cell.name == "float":

@@ -9,9 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROOT", "commit", "machine"]
+__all__ = ["METRIC", "ROOT", "commit", "machine"]
 
 ROOT = Path(__file__).resolve().parent.parent
+#: What ``map`` means in every file.
+METRIC = "MAP@all, order (distance, id), a query without a relevant item counts 0"
 
 
 def machine() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from dsah_infer.describe import describe
 from results.cells import Cell
-from results.provenance import ROOT, commit, machine
+from results.provenance import METRIC, ROOT, commit, machine
 
 __all__ = ["measure"]
 
@@ -51,6 +51,7 @@ def measure(cell: Cell, data: str, work: Path, teacher: Cell | None) -> dict[str
             + " ".join(c).replace(data, Path(data).name).replace(f"{work}/", "runs/results/")
             for c in commands
         ],
+        "metric": METRIC,
         "settings": json.loads((run / "config.json").read_text()),
         "measurement": measurement,
         "training": describe(run / "ckpt.pt")["metrics"],
