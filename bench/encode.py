@@ -1,9 +1,10 @@
 """``python bench/encode.py CKPT --data flowers17.zip``: how fast, how small, how good encoding is.
 
-Sections: ``engines`` (onnxruntime against torch), ``precision`` (bits and MAP of fp16 and int8),
-``pipeline`` (files to codes), ``start`` (first code, bytes, memory), ``rivals`` (FAISS on floats,
-perceptual hashes), ``paper`` (the VGG-16 pair). Each is kept when done; run the command again to
-continue, or with --again to measure anew.
+Sections: ``engines`` (onnxruntime against torch), ``precision`` (bits and MAP of fp16 and int8, by
+the whole parity gate, whose report goes to parity/), ``cleanups`` (graphs before and after),
+``pipeline`` (files to codes), ``start`` (first code, bytes, memory, in a fresh environment),
+``rivals`` (FAISS on floats, perceptual hashes), ``paper`` (the VGG-16 pair). Each is kept when
+done; run the command again to continue, or with --again to measure anew.
 """
 
 from __future__ import annotations
@@ -18,19 +19,21 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from bench.encoding.cleanups import measure_cleanups
 from bench.encoding.engines import measure_engines
-from bench.encoding.footprint import cold_start, installed_bytes, peak_memory
+from bench.encoding.footprint import cold_start, fresh_environment, installed_bytes, peak_memory
 from bench.encoding.pipeline import large_photographs, measure_pipeline, query_files
 from bench.encoding.record import Results, machine
 from bench.encoding.rivals import measure_rivals
-from bench.encoding.variants import exported, paper_variants
+from bench.encoding.variants import exported, exported_for_speed, paper_variants
 from dsah_infer.cpu import available_cores
 from dsah_infer.errors import DsahError
+from dsah_infer.onnx_file import read_model
 from dsah_train.checkpoint import load_checkpoint
-from dsah_train.encode import encode
 from export.cost import graph_cost
 from export.gate import Budget
 from export.labelled import load_labelled
+from export.verify import verify_all
 
 Rows = list[dict[str, Any]]
 
@@ -38,37 +41,50 @@ Rows = list[dict[str, Any]]
 def engines(args: argparse.Namespace) -> Rows:
     """Images per second of the fused graph under onnxruntime and torch."""
     files = exported(args.checkpoint, args.work, args.data)
+    files |= exported_for_speed(args.checkpoint, args.work)
     variants = {f"onnxruntime {name}": ("onnx", path) for name, path in files.items()}
     for name in ("eager", "channels_last", *(() if args.no_compile else ("compile",))):
         variants[f"torch {name}"] = (name, args.checkpoint)
-    return measure_engines(variants, rounds=args.rounds, threads=_threads())
+    rows = measure_engines(variants, rounds=args.rounds, threads=_threads())
+    macs = {f"onnxruntime {n}": graph_cost(read_model(path)).macs for n, path in files.items()}
+    for row in rows:
+        same = {r["engine"]: r for r in rows
+                if (r["threads"], r["batch"]) == (row["threads"], row["batch"])}  # fmt: skip
+        for base in ("torch eager", "onnxruntime fp32"):
+            row[f"x {base}"] = row["images_per_second"] / same[base]["images_per_second"]
+        row["MACs"] = macs.get(row["engine"], "")
+    return rows
 
 
 def precision(args: argparse.Namespace) -> Rows:
-    """Flipped bits and MAP of every precision, by the parity gate."""
-    from export.verify import verify
-
+    """Flipped bits and MAP of every precision, by the whole parity gate."""
     checkpoint = load_checkpoint(args.checkpoint)
+    files = exported(args.checkpoint, args.work, args.data)
     data = load_labelled(args.data, checkpoint, pictures=args.pictures)
-    ours = encode(checkpoint.model, data.images, checkpoint.contract)
-    rows = []
-    for name, path in exported(args.checkpoint, args.work, args.data).items():
-        verdict = verify(path, ours, data, Budget(), checkpoint.contract.space, threads=(1,),
-                         batches=(8,))  # fmt: skip
-        rows.append(
-            {
-                "precision": name,
-                "bytes": verdict.size,
-                "flips per code": verdict.worst.parity.flips_per_code,
-                "equal bits": 1 - verdict.worst.parity.flip_rate,
-                "top-10 in common": verdict.top10,
-                "MAP": verdict.map_after,
-                "MAP, torch": verdict.map_before,
-                "MAP, torch queries": verdict.map_mixed,
-                "gate": "; ".join(verdict.objections) or "passes",
-            }
-        )
-    return rows
+    command = "python bench/encode.py CKPT --data DATA --only precision"
+    verdicts = verify_all(
+        list(files.values()), checkpoint, data, Budget(), args.out / "parity", command
+    )
+    return [
+        {
+            "precision": verdict.precision,
+            "bytes": verdict.size,
+            "flips per code": verdict.worst.parity.flips_per_code,
+            "equal bits": 1 - verdict.worst.parity.flip_rate,
+            "top-10 in common": verdict.top10,
+            "MAP": verdict.map_after,
+            "MAP, torch": verdict.map_before,
+            "MAP, torch queries": verdict.map_mixed,
+            "gate": "; ".join(verdict.objections) or "passes",
+        }
+        for verdict in verdicts
+    ]
+
+
+def cleanups(args: argparse.Namespace) -> Rows:
+    """Graphs before and after what changes no bit."""
+    trained = load_checkpoint(args.checkpoint)
+    return measure_cleanups(trained, args.work / "cleanups", rounds=args.rounds)
 
 
 def pipeline(args: argparse.Namespace) -> Rows:
@@ -86,15 +102,18 @@ def pipeline(args: argparse.Namespace) -> Rows:
 
 
 def start(args: argparse.Namespace) -> Rows:
-    """Seconds to the first code, bytes on disk, memory by batch size."""
+    """Seconds to the first code, bytes on disk, memory by batch size, with [cpu] alone."""
     model = exported(args.checkpoint, args.work, args.data)["fp32"]
     picture = query_files(args.data, args.work / "queries", 1)[0]
-    cold = cold_start(model, picture)
-    rows: Rows = [{"what": f"seconds to first code, {k}", "value": v} for k, v in cold.items()]
-    sizes = installed_bytes()
+    python = fresh_environment(args.work / "cpu")
+    rows: Rows = [
+        {"what": f"seconds to the first code, {name}", "value": value}
+        for name, value in cold_start(python, model, picture).items()
+    ]
+    sizes = installed_bytes(python)
     rows.append({"what": "installed bytes of [cpu]", "value": sum(sizes.values())})
-    rows += [{"what": f"  {name}", "value": size} for name, size in sorted(sizes.items())]
-    for batch, peak in peak_memory(model).items():
+    rows += [{"what": f"of these {name}", "value": size} for name, size in sorted(sizes.items())]
+    for batch, peak in peak_memory(python, model).items():
         rows.append({"what": f"peak bytes at batch {batch}", "value": peak})
     return rows
 
@@ -109,8 +128,6 @@ def rivals(args: argparse.Namespace) -> Rows:
 
 def paper(args: argparse.Namespace) -> Rows:
     """The paper's pair untrained: ms and bytes, and what makes it cheaper."""
-    from dsah_infer.onnx_file import read_model
-
     files = paper_variants(args.work)
     timed = measure_engines(
         {name: ("onnx", path) for name, path in files.items()},
@@ -126,7 +143,7 @@ def paper(args: argparse.Namespace) -> Rows:
 
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], Rows]] = {
-    f.__name__: f for f in (engines, precision, pipeline, start, rivals, paper)
+    f.__name__: f for f in (engines, precision, cleanups, pipeline, start, rivals, paper)
 }
 
 

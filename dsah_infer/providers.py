@@ -17,7 +17,15 @@ from typing import Any
 
 from dsah_infer.errors import MissingDependencyError
 
-__all__ = ["DEVICES", "best_device", "clashing_wheels", "import_onnxruntime", "preload", "why_not"]
+__all__ = [
+    "DEVICES",
+    "best_device",
+    "clashing_wheels",
+    "import_onnxruntime",
+    "preload",
+    "why_not",
+    "working_devices",
+]
 
 log = logging.getLogger("dsah_infer")
 
@@ -77,6 +85,16 @@ def best_device(runtime: Any) -> str:
         return "cuda"
     log.warning("CUDA is not used, running on the CPU: %s", reason)
     return "cpu"
+
+
+def working_devices(runtime: Any) -> tuple[str, ...]:
+    """``cpu``, and each further device whose provider's libraries load."""
+    compiled = set(runtime.get_available_providers())
+    candidates = [name for name in DEVICES if name != "cpu" and DEVICES[name][0] in compiled]
+    if candidates:
+        preload(runtime)
+    works = [name for name in candidates if library_error(runtime, DEVICES[name][0]) is None]
+    return ("cpu", *works)
 
 
 def preload(runtime: Any) -> None:

@@ -35,12 +35,14 @@ class Cost:
         parameters: Numbers in weights and biases of all layers.
         macs: Multiply-accumulates of all layers for one picture.
         layers: Number of layers.
+        nodes: Number of nodes of the graph.
         size: Bytes of the file.
     """
 
     parameters: int
     macs: int
     layers: int
+    nodes: int
     size: int
 
 
@@ -70,8 +72,8 @@ def graph_cost(model: ModelFile) -> Cost:
         elif node.op_type == "ConvTranspose":
             macs += math.prod(shapes[node.input[0]]) * math.prod(weight[1:])
         else:
-            macs += math.prod(shapes[node.input[0]]) * math.prod(weight) // _inner(node, weight)
-    return Cost(parameters, macs, layers, len(model.data))
+            macs += math.prod(out) * _inner(node, weight)
+    return Cost(parameters, macs, layers, len(proto.graph.node), len(model.data))
 
 
 def _inner(node: onnx.NodeProto, weight: tuple[int, ...]) -> int:
@@ -107,11 +109,14 @@ def main(argv: list[str] | None = None) -> int:
     if args.json:
         print(json.dumps(rows, indent=1))
         return 0
-    print(f"{'parameters':>12} {'MMAC':>9} {'layers':>6} {'bytes':>12} {'ms/image':>8}  file")
+    print(
+        f"{'parameters':>12} {'MMAC':>9} {'layers':>6} {'nodes':>5} {'bytes':>12} {'ms/image':>8}"
+        "  file"
+    )
     for row in rows:
         print(
             f"{row['parameters']:>12,} {row['macs'] / 1e6:>9,.1f} {row['layers']:>6} "
-            f"{row['size']:>12,} {row['ms_per_image']:>8.2f}  {row['file']}"
+            f"{row['nodes']:>5} {row['size']:>12,} {row['ms_per_image']:>8.2f}  {row['file']}"
         )
     return 0
 

@@ -65,10 +65,10 @@ class FusedEncoder(nn.Module):
         super().__init__()
         self.model = model
         self.contract = contract
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", torch.tensor(contract.pixels.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(contract.pixels.std).view(1, 3, 1, 1))
+        self.pixel_mean: Tensor
+        self.pixel_std: Tensor
+        self.register_buffer("pixel_mean", torch.tensor(contract.pixels.mean).view(1, 3, 1, 1))
+        self.register_buffer("pixel_std", torch.tensor(contract.pixels.std).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Encode pictures uint8 (N, S, S, 3).
@@ -79,7 +79,7 @@ class FusedEncoder(nn.Module):
         """
         # The arithmetic of `dsah_train.augment.normalise`, in its order: same bits.
         pixels = images.float().permute(0, 3, 1, 2) / 255
-        encoded = self.model((pixels - self.mean) / self.std)
+        encoded = self.model((pixels - self.pixel_mean) / self.pixel_std)
         activations = encoded.activations.float()
         codes = pack(self.symbols(activations), self.contract.symbol_bits)
         if self.contract.has_saliency:

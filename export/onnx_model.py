@@ -22,13 +22,16 @@ __all__ = ["OPSETS", "fused_model", "serialise"]
 OPSETS = range(18, 26)
 
 
-def fused_model(model: Hasher, contract: CodeContract, *, opset: int = 20) -> onnx.ModelProto:
+def fused_model(
+    model: Hasher, contract: CodeContract, *, opset: int = 20, clean: bool = True
+) -> onnx.ModelProto:
     """Export the fused graph: ``images`` to ``codes``, ``activations`` and ``saliency``.
 
     Args:
         model: The network, in eval mode, on the CPU.
         contract: What its codes mean; ``has_saliency`` decides about the third output.
         opset: ONNX operator set in `OPSETS`; every runtime of the docs reads 20.
+        clean: Fold constants and merge equal nodes; without it the graph is as it was traced.
 
     Raises:
         UsageError: An opset that is not tested.
@@ -52,6 +55,7 @@ def fused_model(model: Hasher, contract: CodeContract, *, opset: int = 20) -> on
             output_names=outputs,
             dynamic_shapes=({0: torch.export.Dim("N")},),
             external_data=False,
+            optimize=clean,
             verbose=False,
         )
     assert program is not None  # only with `fallback`, which is not asked for

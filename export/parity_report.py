@@ -32,19 +32,20 @@ def write_report(
     checkpoint: Checkpoint,
     data: Labelled,
     ours: Codes,
-    map_before: float,
     verdicts: list[Verdict],
     budget: Budget,
+    command: str,
 ) -> Path:
     """Write ``parity.json``, ``margins.png`` and ``parity.md`` into ``out``; returns the last."""
     out.mkdir(parents=True, exist_ok=True)
     sections = examine().sections
     record = {
         "format_version": FORMAT_VERSION,
+        "command": command,
         "checkpoint": checkpoint.contract.fingerprint,
         "space": checkpoint.contract.space,
         "data": data.summary,
-        "map": map_before,
+        "map": verdicts[0].map_before,
         "max_map_drop": budget.max_map_drop,
         "machine": {name: sections[name] for name in ("software", "processor")},
         "load": os.getloadavg(),
@@ -107,6 +108,7 @@ def _markdown(record: dict[str, Any], verdicts: list[Verdict]) -> str:
               "top-10 in common", "MAP@all", "MAP, torch queries", "gate")  # fmt: skip
     parts = [
         f"# Parity in bits with checkpoint `{record['checkpoint']}`",
+        f"`{record['command']}`",
         f"{record['data']}. MAP@all of torch: {record['map']:.4f}. Each figure is of the run with "
         "the most flips.",
         markdown_table(header, files),

@@ -16,8 +16,8 @@ if __name__ == "__main__":  # runs from any folder; export/ itself must not shad
 
 from dsah_infer.errors import DsahError, SpaceMismatchError, UsageError
 from dsah_infer.onnx_file import ModelFile, read_model
-from dsah_infer.providers import best_device, import_onnxruntime
-from dsah_train.checkpoint import load_checkpoint
+from dsah_infer.providers import import_onnxruntime, working_devices
+from dsah_train.checkpoint import Checkpoint, load_checkpoint
 from dsah_train.encode import Codes, encode
 from export.gate import Budget, add_budget_arguments
 from export.labelled import Labelled, load_labelled, map_of, top10_agreement
@@ -25,7 +25,7 @@ from export.output import writing
 from export.parity import Parity, compare, run_onnx, tie_bound
 from export.pictures import BATCHES
 
-__all__ = ["Run", "Verdict", "main", "verify"]
+__all__ = ["Run", "Verdict", "main", "verify", "verify_all"]
 
 THREADS = (1, 2)
 
@@ -116,10 +116,8 @@ def verify(
             f"{path} has code space {contract.space!r}, the checkpoint {space!r}: it was exported "
             "from another training run"
         )
-    best = best_device(import_onnxruntime())
-    devices = ("cpu",) if best == "cpu" else ("cpu", best)
     runs, kept = [], None
-    for device in devices:
+    for device in working_devices(import_onnxruntime()):
         for count in threads:
             for batch in batches:
                 run, codes = _run(model, data, ours, device, count, batch)
@@ -148,6 +146,38 @@ def verify(
         ),
         codes=kept,
     )
+
+
+def verify_all(
+    paths: list[Path],
+    checkpoint: Checkpoint,
+    data: Labelled,
+    budget: Budget,
+    out: Path,
+    command: str,
+) -> list[Verdict]:
+    """Judge files of one checkpoint, and write the report on all of them.
+
+    Args:
+        paths: Exported files, of any precision.
+        checkpoint: What they were made from.
+        data: Pictures and labels.
+        budget: What they may lose.
+        out: Folder for ``parity.json``, ``parity.md`` and ``margins.png``.
+        command: How to repeat it; goes into the report.
+
+    Raises:
+        SpaceMismatchError: A file was not made from the checkpoint.
+        OutputError: ``out`` cannot be written.
+    """
+    from export.parity_report import write_report
+
+    ours = encode(checkpoint.model, data.images, checkpoint.contract)
+    space = checkpoint.contract.space
+    verdicts = [verify(path, ours, data, budget, space) for path in paths]
+    with writing(out / "parity.json"):
+        write_report(out, checkpoint, data, ours, verdicts, budget, command)
+    return verdicts
 
 
 def _run(
@@ -180,26 +210,30 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.pictures < 20:
             raise UsageError(f"--pictures {args.pictures}; allowed: 20 or more")
-        from export.parity_report import write_report
-
         checkpoint = load_checkpoint(args.against)
         data = load_labelled(args.data, checkpoint, pictures=args.pictures)
-        budget = Budget(args.max_flip_rate, args.max_map_drop)
-        ours = encode(checkpoint.model, data.images, checkpoint.contract)
-        before = map_of(ours, ours, data, checkpoint.contract)
-        space = checkpoint.contract.space
-        verdicts = [verify(path, ours, data, budget, space) for path in args.models]
         out = args.out or args.against.parent / "parity"
-        with writing(out):
-            report = write_report(out, checkpoint, data, ours, before, verdicts, budget)
+        budget = Budget(args.max_flip_rate, args.max_map_drop)
+        verdicts = verify_all(args.models, checkpoint, data, budget, out, _command(args))
     except DsahError as error:
         print(f"verify: {error}", file=sys.stderr)
         return error.exit_code
-    print(report.read_text())
+    print((out / "parity.md").read_text())
     for verdict in verdicts:
         for objection in verdict.objections:
             print(f"verify: {verdict.file}: {objection}", file=sys.stderr)
     return 1 if any(verdict.objections for verdict in verdicts) else 0
+
+
+def _command(args: argparse.Namespace) -> str:
+    """How to repeat the run, without the paths of this machine."""
+    names = " ".join(path.name for path in args.models)
+    data = Path(args.data).name
+    given = f" --max-flip-rate {args.max_flip_rate:g}" if args.max_flip_rate is not None else ""
+    return (
+        f"python export/verify.py {names} --against {args.against.name} --data {data} "
+        f"--pictures {args.pictures}{given} --max-map-drop {args.max_map_drop:g}"
+    )
 
 
 if __name__ == "__main__":

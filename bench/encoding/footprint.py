@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import json
 import os
-import re
 import statistics
 import subprocess
 import sys
 import time
+import venv
 from pathlib import Path
 
-__all__ = ["cold_start", "installed_bytes", "peak_memory"]
+__all__ = ["cold_start", "fresh_environment", "installed_bytes", "peak_memory"]
 
 ROOT = Path(__file__).resolve().parents[2]
 _FIRST = "from dsah_infer import Encoder; import sys; Encoder(sys.argv[1]).encode(sys.argv[2])"
@@ -26,49 +26,63 @@ print(int(status.split("VmHWM:")[1].split()[0]) * 1024)
 """
 
 
-def cold_start(model: Path, picture: Path, *, rounds: int = 5) -> dict[str, float]:
+#: Sizes by distribution as installed, compiled Python files included; pip is not there.
+_SIZES = """
+import importlib.metadata, json
+sizes = {}
+for found in importlib.metadata.distributions():
+    paths = [found.locate_file(file) for file in found.files or ()]
+    sizes[found.name.lower()] = sum(path.stat().st_size for path in paths if path.is_file())
+print(json.dumps(sizes))
+"""
+
+
+def fresh_environment(folder: Path) -> Path:
+    """The Python of an environment that holds dsah with [cpu], made where there is none.
+
+    dsah is built from this checkout, which takes a compiler and a minute or two; the versions of
+    the rest are those of constraints.txt.
+    """
+    python = folder / "bin" / "python"
+    if not python.exists():
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+        wheels = folder.with_name(f"{folder.name}-wheel")
+        subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels),
+                        str(ROOT)], check=True)  # fmt: skip
+        wheel = max(wheels.glob("dsah-*.whl"), key=lambda path: path.stat().st_mtime)
+        venv.create(folder, with_pip=False)
+        subprocess.run([*pip, "--python", str(python), "install", "-c",
+                        str(ROOT / "constraints.txt"), f"{wheel}[cpu]"], check=True)  # fmt: skip
+    return python
+
+
+def _output(python: Path, code: str, *arguments: object) -> str:
+    """What a script prints in the environment, without this checkout on its path."""
+    settings = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    command = [str(python), "-I", "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=settings)
+    return done.stdout
+
+
+def cold_start(python: Path, model: Path, picture: Path, *, rounds: int = 5) -> dict[str, float]:
     """Seconds from starting Python to the first code, files in the page cache."""
     times = []
     for _ in range(rounds + 1):
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", _FIRST, str(model), str(picture)], check=True,
-                       env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
+        _output(python, _FIRST, model, picture)
         times.append(time.perf_counter() - start)
     return {"median": statistics.median(times[1:]), "best": min(times[1:])}
 
 
-def peak_memory(model: Path, batches: tuple[int, ...] = (1, 8, 32)) -> dict[str, int]:
+def peak_memory(python: Path, model: Path, batches: tuple[int, ...] = (1, 8, 32)) -> dict[str, int]:
     """Largest resident bytes of a process that encodes two batches, by batch size.
 
     Read from the process's own VmHWM: getrusage counts the parent's pages at the fork too.
     """
-    found = {}
-    for batch in batches:
-        done = subprocess.run([sys.executable, "-c", _PEAK, str(model), str(batch)], check=True,
-                              capture_output=True, text=True,
-                              env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
-        found[str(batch)] = int(done.stdout)
-    return found
+    return {str(batch): int(_output(python, _PEAK, model, batch)) for batch in batches}
 
 
-def installed_bytes() -> dict[str, int]:
-    """Bytes of what ``pip install 'dsah[cpu]'`` brings, by distribution, of the versions here.
-
-    Python and pip are not counted; dsah itself is counted from its packages' folders.
-    """
-    sizes: dict[str, int] = {}
-    todo = ["numpy", "pillow", "tqdm", "onnxruntime"]
-    while todo:
-        name = todo.pop()
-        key = re.sub(r"[-_.]+", "-", name).lower()
-        if key in sizes:
-            continue
-        found = importlib.metadata.distribution(name)
-        paths = [Path(str(found.locate_file(f))) for f in found.files or ()]
-        sizes[key] = sum(p.stat().st_size for p in paths if p.is_file() and p.suffix != ".pyc")
-        for need in found.requires or ():
-            if ";" not in need:
-                todo.append(re.split(r"[^\w.-]", need)[0])
-    own = [p for package in ("dsah_infer", "dsah_train") for p in (ROOT / package).rglob("*")]
-    sizes["dsah"] = sum(p.stat().st_size for p in own if p.is_file() and p.suffix != ".pyc")
+def installed_bytes(python: Path) -> dict[str, int]:
+    """Bytes of what ``pip install 'dsah[cpu]'`` brings, by distribution; Python is not counted."""
+    sizes: dict[str, int] = json.loads(_output(python, _SIZES))
     return sizes
