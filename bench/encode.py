@@ -58,27 +58,33 @@ def engines(args: argparse.Namespace) -> Rows:
 
 def precision(args: argparse.Namespace) -> Rows:
     """Flipped bits and MAP of every precision, by the whole parity gate."""
-    checkpoint = load_checkpoint(args.checkpoint)
-    files = exported(args.checkpoint, args.work, args.data)
-    data = load_labelled(args.data, checkpoint, pictures=args.pictures)
-    command = "python bench/encode.py CKPT --data DATA --only precision"
-    verdicts = verify_all(
-        list(files.values()), checkpoint, data, Budget(), args.out / "parity", command
-    )
-    return [
-        {
-            "precision": verdict.precision,
-            "bytes": verdict.size,
-            "flips per code": verdict.worst.parity.flips_per_code,
-            "equal bits": 1 - verdict.worst.parity.flip_rate,
-            "top-10 in common": verdict.top10,
-            "MAP": verdict.map_after,
-            "MAP, torch": verdict.map_before,
-            "MAP, torch queries": verdict.map_mixed,
-            "gate": "; ".join(verdict.objections) or "passes",
-        }
-        for verdict in verdicts
-    ]
+    rows = []
+    for path, folder in ((args.checkpoint, "parity"), (args.ordinal, "parity-ordinal")):
+        if path is None:
+            continue
+        checkpoint = load_checkpoint(path)
+        files = exported(path, args.work, args.data)
+        data = load_labelled(args.data, checkpoint, pictures=args.pictures)
+        command = "python bench/encode.py CKPT --data DATA --ordinal CKPT --only precision"
+        verdicts = verify_all(
+            list(files.values()), checkpoint, data, Budget(), args.out / folder, command
+        )
+        rows += [
+            {
+                "method": checkpoint.contract.method,
+                "precision": verdict.precision,
+                "bytes": verdict.size,
+                "flips per code": verdict.worst.parity.flips_per_code,
+                "equal bits": 1 - verdict.worst.parity.flip_rate,
+                "top-10 in common": verdict.top10,
+                "MAP": verdict.map_after,
+                "MAP, torch": verdict.map_before,
+                "MAP, torch queries": verdict.map_mixed,
+                "gate": "; ".join(verdict.objections) or "passes",
+            }
+            for verdict in verdicts
+        ]
+    return rows
 
 
 def cleanups(args: argparse.Namespace) -> Rows:
@@ -156,6 +162,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="encode.py", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="ckpt.pt of a light DSaH model")
     parser.add_argument("--data", required=True, help="pictures and labels, such as flowers17.zip")
+    parser.add_argument("--ordinal", type=Path, help="ckpt.pt of a DOH model, for precision too")
     parser.add_argument("--only", nargs="+", choices=tuple(SECTIONS), help="these sections")
     parser.add_argument("--again", action="store_true", help="measure what is done already too")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results"))

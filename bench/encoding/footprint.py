@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 __all__ = ["cold_start", "fresh_environment", "installed_bytes", "peak_memory"]
 
 ROOT = Path(__file__).resolve().parents[2]
+_SOURCES = ("csrc", "dsah_infer", "dsah_train", "pyproject.toml", "setup.py", "README.md",
+            "LICENSE", "NOTICE")  # fmt: skip
 _FIRST = "from dsah_infer import Encoder; import sys; Encoder(sys.argv[1]).encode(sys.argv[2])"
 _PEAK = """
 import pathlib, sys, numpy as np
@@ -46,14 +49,23 @@ def fresh_environment(folder: Path) -> Path:
     python = folder / "bin" / "python"
     if not python.exists():
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-        wheels = folder.with_name(f"{folder.name}-wheel")
+        wheels, source = (folder.with_name(f"{folder.name}-{k}") for k in ("wheel", "source"))
+        shutil.rmtree(source, ignore_errors=True)
+        shutil.copytree(ROOT, source, ignore=_not_source)  # builds leave files where they run
         subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels),
-                        str(ROOT)], check=True)  # fmt: skip
+                        str(source)], check=True)  # fmt: skip
         wheel = max(wheels.glob("dsah-*.whl"), key=lambda path: path.stat().st_mtime)
         venv.create(folder, with_pip=False)
         subprocess.run([*pip, "--python", str(python), "install", "-c",
                         str(ROOT / "constraints.txt"), f"{wheel}[cpu]"], check=True)  # fmt: skip
     return python
+
+
+def _not_source(folder: str, names: list[str]) -> list[str]:
+    """All but what a wheel is made from."""
+    if Path(folder) == ROOT:
+        return [name for name in names if name not in _SOURCES]
+    return [name for name in names if name == "__pycache__" or name.endswith(".so")]
 
 
 def _output(python: Path, code: str, *arguments: object) -> str:
