@@ -1,10 +1,28 @@
 #include "layout.hpp"
 
 #include <algorithm>
+#include <type_traits>
 
 namespace dsah {
 
 namespace {
+
+/// The first `Count` bytes as the low ones of a word. Put together in a register: bytes written
+/// to memory one by one and read back as a word would be waited for.
+template <std::size_t Count>
+std::uint64_t read_bytes(const std::uint8_t* p) {
+    constexpr std::size_t kWhole = Count >= 8 ? 8 : Count >= 4 ? 4 : Count >= 2 ? 2 : 1;
+    using Part = std::conditional_t<
+        kWhole == 8, std::uint64_t,
+        std::conditional_t<kWhole == 4, std::uint32_t,
+                           std::conditional_t<kWhole == 2, std::uint16_t, std::uint8_t>>>;
+    Part part;
+    std::memcpy(&part, p, kWhole);
+    if constexpr (Count == kWhole)
+        return part;
+    else
+        return part | read_bytes<Count - kWhole>(p + kWhole) << 8 * kWhole;
+}
 
 /// Copies the same `Taken` bytes of each packed code into a lane, filled up with zeros.
 template <std::size_t Taken>
@@ -12,8 +30,7 @@ void copy_lane(std::uint8_t* lane, const std::uint8_t* packed, std::size_t bytes
                std::size_t count) {
     constexpr std::size_t kWidth = Taken > 4 ? 8 : Taken == 3 ? 4 : Taken;
     for (std::size_t i = 0; i < count; ++i, lane += kWidth, packed += bytes) {
-        std::uint64_t value = 0;
-        std::memcpy(&value, packed, Taken);
+        const std::uint64_t value = read_bytes<Taken>(packed);
         std::memcpy(lane, &value, kWidth);
     }
 }

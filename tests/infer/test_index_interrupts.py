@@ -64,7 +64,7 @@ def test_the_program_is_read_rightly():
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    with Caller(tmp_path_factory.mktemp("small"), 1, 500_000) as caller:
+    with Caller(tmp_path_factory.mktemp("small"), 2, 500_000) as caller:
         yield caller
 
 

@@ -73,13 +73,14 @@ def test_kernels_find_what_they_must_not_miss(isa):
     k=st.integers(1, 50),
     distinct=st.none() | st.integers(1, 6),
     threads=st.sampled_from([1, 2, 3]),
+    isa=st.sampled_from(ISAS),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_search_is_a_law(bits, n, m, k, distinct, threads, seed):
+def test_search_is_a_law(bits, n, m, k, distinct, threads, isa, seed):
     rng = np.random.default_rng(seed)
     codes, queries = random_codes(rng, n, bits, distinct=distinct), random_codes(rng, m, bits)
     ids = rng.permutation(3 * n + 1)[:n]
-    index = HammingIndex(bits, threads=threads)
+    index = HammingIndex(bits, threads=threads, isa=isa)
     index.add(codes, ids)
     expected = ranking(queries, codes, ids, k, bits)
     same(index.search(queries, k), expected)
@@ -170,6 +171,27 @@ def test_adversarial_ties_keep_the_smallest_ids():
         index.build()
 
 
+@pytest.mark.parametrize(
+    ("bits", "around"), [(12, 16_384), (64, 128), (64, 4096), (64, 131_072), (128, 2048)]
+)
+def test_sizes_around_the_blocks_of_a_scan(isa, bits, around):
+    """What a scan takes at a time, for one query, for many and by two threads, plus or minus 1."""
+    rng = np.random.default_rng(around)
+    codes = random_codes(rng, around + 1, bits)
+    queries = random_codes(rng, 70, bits)
+    codes[around - 1 :] = queries[:2]  # the last ones are hits
+    table = distances(queries[:2], codes, bits)
+    index = HammingIndex(bits, isa=isa, threads=2, sublinear=False)
+    for n in (around - 1, around, around + 1):
+        index.add(codes[len(index) : n])
+        for some in (queries[:1], queries[:2], queries):
+            found, ids = index.search(some, 4)
+            for row in range(min(2, len(some))):
+                order = np.argsort(table[row, :n], kind="stable")[:4]
+                np.testing.assert_array_equal(ids[row], order)
+                np.testing.assert_array_equal(found[row], table[row, order])
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_one_and_many_queries_share_out_work_alike(threads):
     rng = np.random.default_rng(2)
@@ -222,16 +244,17 @@ def test_allow_lists(bits):
     n=st.integers(1, 300),
     k=st.integers(1, 40),
     flat=st.booleans(),
+    isa=st.sampled_from(ISAS),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_weights_give_the_exact_asymmetric_ranking(bits, n, k, flat, seed):
+def test_weights_give_the_exact_asymmetric_ranking(bits, n, k, flat, isa, seed):
     rng = np.random.default_rng(seed)
     codes = random_codes(rng, n, bits, distinct=max(1, n // 2))
     activations = rng.standard_normal((3, bits)).astype(np.float32)
     if flat:
         activations = np.sign(activations)  # every level is a tie
     queries = np.packbits(activations >= 0, axis=1)
-    index = HammingIndex(bits)
+    index = HammingIndex(bits, isa=isa)
     index.add(codes)
     found, ids = index.search(queries, k, weights=activations)
     for row in range(3):
@@ -257,10 +280,10 @@ def test_weights_agree_with_float_sums():
     assert not np.array_equal(ids, plain)
 
 
-def test_range_search_limit_and_count():
+def test_range_search_limit_and_count(isa):
     rng = np.random.default_rng(7)
     codes, queries = random_codes(rng, 800, 20), random_codes(rng, 6, 20)
-    index = HammingIndex(20)
+    index = HammingIndex(20, isa=isa)
     index.add(codes)
     table = distances(queries, codes, 20)
     for radius in (0, 3, 7, 20, 400):

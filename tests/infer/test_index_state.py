@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+import dsah_infer._core as core
 from dsah_infer import HammingIndex
 from dsah_infer.errors import UsageError
 from tests.infer.ranking_reference import random_codes, ranking
@@ -19,10 +20,17 @@ IDS = st.lists(st.integers(0, 60), max_size=30)
 
 
 class IndexMachine(RuleBasedStateMachine):
-    @initialize(bits=st.sampled_from([3, 12, 24, 40, 64, 72]), seed=st.integers(0, 2**32 - 1))
-    def start(self, bits, seed):
-        self.bits, self.rng = bits, np.random.default_rng(seed)
-        self.index, self.model, self.next_id = HammingIndex(bits), {}, 0
+    @initialize(
+        form=st.sampled_from([(3, 1), (12, 1), (24, 4), (40, 1), (64, 1), (64, 8), (72, 2)]),
+        isa=st.sampled_from(core.available_isas()),
+        threads=st.sampled_from([1, 2]),
+        seed=st.integers(0, 2**32 - 1),
+    )
+    def start(self, form, isa, threads, seed):
+        self.bits, self.symbol_bits = form
+        self.rng, self.model, self.next_id = np.random.default_rng(seed), {}, 0
+        self.options = {"isa": isa, "threads": threads}
+        self.index = HammingIndex(self.bits, symbol_bits=self.symbol_bits, **self.options)
 
     def codes(self, n):
         return random_codes(self.rng, n, self.bits, distinct=20) if n else self.none()
@@ -90,7 +98,7 @@ class IndexMachine(RuleBasedStateMachine):
         with tempfile.TemporaryDirectory() as folder:
             self.index.sections["note"] = b"kept"
             self.index.save(Path(folder) / "a")
-            self.index = HammingIndex.load(Path(folder) / "a", mmap=mmap)
+            self.index = HammingIndex.load(Path(folder) / "a", mmap=mmap, **self.options)
         assert self.index.sections == {"note": b"kept"}
 
     @precondition(lambda self: self.index._mapped_from is None)
@@ -100,7 +108,8 @@ class IndexMachine(RuleBasedStateMachine):
 
     @rule(ids=st.lists(st.integers(100, 400), unique=True, max_size=20))
     def merge(self, ids):
-        other, codes = HammingIndex(self.bits), self.codes(len(ids))
+        codes = self.codes(len(ids))
+        other = HammingIndex(self.bits, symbol_bits=self.symbol_bits)
         other.add(codes, ids)
         if set(ids) & set(self.model):
             self.index.merge(other, on_duplicate="replace")
@@ -115,7 +124,7 @@ class IndexMachine(RuleBasedStateMachine):
         packed = b"".join(self.model[i] for i in ids.tolist())
         codes = np.frombuffer(packed, np.uint8).reshape(len(ids), (self.bits + 7) // 8)
         queries = self.codes(2)
-        expected = ranking(queries, codes, ids, 15, self.bits)
+        expected = ranking(queries, codes, ids, 15, self.bits, self.symbol_bits)
         found = self.index.search(queries, 15)
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_array_equal(found[1], expected[1])
