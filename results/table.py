@@ -1,4 +1,4 @@
-"""Write the accuracy tables of README.md and docs/results.md from the result files.
+"""Write the tables of README.md, docs/results.md and docs/export.md from the result files.
 
     python results/table.py            # rewrite both
     python results/table.py --check    # exit 1 if they are not what the files say
@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 from results.tables import TABLES  # noqa: E402
 
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md")
+DOCUMENTS = tuple(ROOT / name for name in ("README.md", "docs/results.md", "docs/export.md"))
 MARKERS = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results:\2 -->)", re.DOTALL)
 
 
