@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from results.cells import Cell, Grid
 from results.grids.budget import SMALL
-from results.grids.rivals import METHODS
+from results.grids.rivals import METHODS, trunk_rate
 
 __all__ = ["GRID"]
 
@@ -16,7 +16,13 @@ GRID = Grid(
         Cell(
             "unseen",
             f"{label}-48",
-            {**METHODS[label], "bits": 48, **SMALL, "protocol": "open-set"},
+            {
+                **METHODS[label],
+                "bits": 48,
+                **SMALL,
+                **trunk_rate(label),
+                "protocol": "open-set",
+            },
         )
         for label in ("dsah", "dsah-paper", "dpsh", "orthohash")
     ),
