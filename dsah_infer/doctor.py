@@ -19,7 +19,14 @@ from dsah_infer import __version__
 from dsah_infer.cpu import available_cores, cpu_quota, memory_limit
 from dsah_infer.errors import DsahError
 from dsah_infer.onnx_file import read_model
-from dsah_infer.providers import clashing_wheels, import_onnxruntime, why_not
+from dsah_infer.providers import (
+    CUDA,
+    TENSORRT,
+    clashing_wheels,
+    import_onnxruntime,
+    library_error,
+    preload,
+)
 from dsah_infer.session import OnnxSession
 
 __all__ = ["Report", "examine"]
@@ -60,8 +67,9 @@ def examine(model: str | os.PathLike[str] | None = None, device: str = "auto") -
     report = Report()
     report.sections["software"] = _software()
     report.sections["processor"] = _processor()
+    runtime = _runtime(report.problems)  # first: it loads what CUDA came as wheels
     report.sections["libraries"] = {what: _loaded(names) for what, names in _LIBRARIES.items()}
-    report.sections["onnxruntime"] = _runtime(report.problems)
+    report.sections["onnxruntime"] = runtime
     if model is not None:
         report.sections["probe run"] = _probe(model, device, report.problems)
     return report
@@ -139,12 +147,12 @@ def _runtime(problems: list[str]) -> dict[str, str]:
     except DsahError as error:
         problems.append(str(error))
         return {"wheels": "none"}
+    preload(runtime)
     facts = {"version": runtime.__version__}
     for provider in runtime.get_available_providers():
-        if provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider"):
-            facts[provider] = f"compiled in; {why_not(runtime, provider)}"
-        else:
-            facts[provider] = "compiled in"
+        facts[provider] = "compiled in"
+        if provider in (CUDA, TENSORRT):
+            facts[provider] += f"; {library_error(runtime, provider) or 'its libraries load'}"
     return facts
 
 

@@ -18,10 +18,13 @@ from typing import Any
 from dsah_infer.errors import MissingDependencyError
 
 __all__ = [
+    "CUDA",
     "DEVICES",
+    "TENSORRT",
     "best_device",
     "clashing_wheels",
     "import_onnxruntime",
+    "library_error",
     "preload",
     "why_not",
     "working_devices",

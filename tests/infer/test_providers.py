@@ -12,7 +12,7 @@ from typing import Any
 import onnxruntime
 import pytest
 
-from dsah_infer import Encoder, providers
+from dsah_infer import Encoder, doctor, providers
 from dsah_infer.doctor import examine
 from dsah_infer.errors import DeviceError, MissingDependencyError
 from dsah_infer.onnx_file import read_model
@@ -119,3 +119,23 @@ def test_every_node_of_the_probe_is_placed(tiny: Path) -> None:
     placed = session.node_providers()
     assert set(placed) == {"CPUExecutionProvider"}
     assert placed["CPUExecutionProvider"].count("Conv") == 2
+
+
+def test_only_devices_whose_libraries_load_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: CUDA_WHEEL)
+    loads = {providers.CUDA: None, providers.TENSORRT: "libnvinfer.so.10: cannot open"}
+    monkeypatch.setattr(providers, "library_error", lambda _, provider: loads[provider])
+    assert providers.working_devices(onnxruntime) == ("cpu", "cuda")
+    loads[providers.CUDA] = "no NVIDIA driver"
+    assert providers.working_devices(onnxruntime) == ("cpu",)
+
+
+def test_doctor_tells_providers_that_load_from_those_that_do_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: CUDA_WHEEL)
+    loads = {providers.CUDA: None, providers.TENSORRT: "libnvinfer.so.10: cannot open"}
+    monkeypatch.setattr(doctor, "library_error", lambda _, provider: loads[provider])
+    facts = examine().sections["onnxruntime"]
+    assert facts[providers.CUDA] == "compiled in; its libraries load"
+    assert facts[providers.TENSORRT] == "compiled in; libnvinfer.so.10: cannot open"
