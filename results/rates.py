@@ -3,8 +3,8 @@
     python results/rates.py --data FOLDER
 
 Writes results/rates/trunk_lr.json, method by method: MAP on the validation part (10 pictures per
-class) of the training pictures of Flower-17, split seed 0, 48
-bits, 96 pixels, 5 epochs. DSaH's preset best keeps its own; itq and lsh train no trunk.
+class) of the training pictures of Flower-17, split seed 0, 48 bits, 96 pixels, 5 epochs. DSaH's
+preset best keeps its own; itq and lsh train no trunk.
 """
 
 from __future__ import annotations
