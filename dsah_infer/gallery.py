@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsah_infer.contract import CodeContract
+from dsah_infer.duplicates import groups_within
 from dsah_infer.encoder import Encoder
 from dsah_infer.errors import IndexFileError, UsageError
 from dsah_infer.index import HammingIndex
@@ -207,21 +208,7 @@ class Gallery:
 
     def duplicates(self, radius: int) -> list[list[str]]:
         """Groups of pictures linked by distances up to ``radius``, by first id; each by id."""
-        leader = {id_: id_ for id_ in self.items}
-
-        def find(id_: int) -> int:
-            while leader[id_] != id_:
-                leader[id_] = id_ = leader[leader[id_]]
-            return id_
-
-        for ones, others, _ in self.index.pairs_within(radius):
-            for one, other in zip(ones.tolist(), others.tolist(), strict=True):
-                low, high = sorted((find(one), find(other)))
-                leader[high] = low
-        groups: dict[int, list[str]] = {}
-        for id_ in sorted(self.items):
-            groups.setdefault(find(id_), []).append(self.items[id_])
-        return [group for group in groups.values() if len(group) > 1]
+        return [[self.items[i] for i in group] for group in groups_within(self.index, radius)]
 
     def save(self) -> None:
         """Write the file; an older one is replaced as a whole or stays as it is."""

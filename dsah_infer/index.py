@@ -23,7 +23,9 @@ class HammingIndex(IndexChanges, IndexSearches):
     """A gallery of binary codes, searched exactly, in the order (distance, id).
 
     Any number of threads may search while one changes the index; each call sees one consistent
-    state. The GIL is released.
+    state. The GIL is released. Ctrl-C stops a long call within 0.2 s, and a stopped change has
+    changed nothing. A process may fork at any moment: its child goes on from the last whole state,
+    whatever other threads were about to write.
 
     Args:
         bits: Stored bits of one code, 1 to 4096.

@@ -48,7 +48,7 @@ def built(tmp_path_factory):
 
 def test_its_tests_and_the_example_run(built):
     out = run("ctest", "--output-on-failure", cwd=built / "build")
-    assert "100% tests passed, 0 tests failed out of 2" in out
+    assert "100% tests passed, 0 tests failed" in out
     out = run(built / "build" / "search", cwd=built)
     assert out.startswith("id 0 at distance 0 ")
     assert "100000 codes" in out

@@ -29,23 +29,23 @@ class Caller:
             text=True,
         )
 
-    def interrupt(self, kind):
-        """Seconds from the signal to the exception."""
+    def interrupt(self, kind, latest=0.4):
+        """Seconds from the signal, at a random moment up to ``latest``, to the exception."""
         self.process.stdin.write(kind + "\n")
         self.process.stdin.flush()
         assert self.process.stdout.readline().strip() == "ready"
-        time.sleep(random.uniform(0.02, 0.4))
+        time.sleep(random.uniform(0.02, latest))
         asked = time.time()
         self.process.send_signal(signal.SIGINT)
         stopped, usable = self.process.stdout.readline().split()
         assert usable == "True"
         return float(stopped) - asked
 
-    def check(self, kind):
+    def check(self, kind, latest=0.4):
         # A busy machine may keep any process waiting for a while, but hardly three times in a row.
         delays = []
         for _ in range(3):
-            delays.append(self.interrupt(kind))
+            delays.append(self.interrupt(kind, latest))
             if delays[-1] < PROMISE:
                 return
         raise AssertionError(f"{kind}: Ctrl-C took {delays} s")
@@ -78,4 +78,4 @@ def test_ctrl_c_stops_a_call_and_leaves_the_index_usable(kind, small):
 def test_ctrl_c_at_ten_million_codes(threads, tmp_path):
     with Caller(tmp_path, threads, 10_000_000) as caller:
         for kind in KINDS:
-            caller.check(kind)
+            caller.check(kind, latest=5)  # so that every phase is met

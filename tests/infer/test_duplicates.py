@@ -1,0 +1,57 @@
+"""Groups of near-identical codes against a plain search for connected parts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dsah_infer import HammingIndex
+from dsah_infer.duplicates import groups_within
+from dsah_infer.errors import UsageError
+from tests.infer.ranking_reference import distances, random_codes
+
+
+def linked(codes, ids, radius, bits, symbol_bits):
+    if not len(ids):
+        return []
+    near = distances(codes, codes, bits, symbol_bits) <= radius
+    left, groups = set(range(len(ids))), []
+    for start in np.argsort(ids).tolist():
+        group, todo = [], [start] if start in left else []
+        while todo:
+            one = todo.pop()
+            if one in left:
+                left.remove(one)
+                group.append(int(ids[one]))
+                todo += np.flatnonzero(near[one]).tolist()
+        if len(group) > 1:
+            groups.append(sorted(group))
+    return groups
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    form=st.sampled_from([(8, 1), (12, 1), (16, 4), (70, 1)]),
+    n=st.integers(0, 120),
+    distinct=st.integers(1, 40),
+    radius=st.integers(0, 8),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_groups_are_the_connected_parts(form, n, distinct, radius, seed):
+    rng = np.random.default_rng(seed)
+    bits, symbol_bits = form
+    index = HammingIndex(bits, symbol_bits=symbol_bits)
+    codes, ids = random_codes(rng, n, bits, distinct=distinct), rng.permutation(3 * n)[:n]
+    index.add(codes, ids)
+    assert groups_within(index, radius) == linked(codes, ids, radius, bits, symbol_bits)
+
+
+def test_collapsed_codes_cost_no_more_than_their_number():
+    index = HammingIndex(48)
+    index.add(np.zeros((200_000, 6), np.uint8))  # 2 * 10**10 pairs, if they were listed
+    index.add(np.full((1, 6), 255, np.uint8))
+    assert groups_within(index, 1) == [list(range(200_000))]
+    with pytest.raises(UsageError, match="radius = -1"):
+        groups_within(index, -1)
