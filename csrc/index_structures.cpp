@@ -49,6 +49,7 @@ std::shared_ptr<const Snapshot> Index::attach(const Snapshot& base,
             auto next = std::make_shared<Snapshot>(*now);
             next->sublinear = structures;
             publish(std::move(next));
+            planner_.forget_structures();
             rent_ns_ = 0;
         }
     }

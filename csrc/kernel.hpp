@@ -8,6 +8,7 @@
 
 #include "batch.hpp"
 #include "layout.hpp"
+#include "sift.hpp"
 
 namespace dsah {
 
@@ -32,6 +33,7 @@ using CollectFn = std::size_t (*)(const Layout& layout, const std::uint8_t* code
 struct Loops {
     CollectFn collect = nullptr;
     BatchFn batch = nullptr;  ///< null where one query at a time is as fast
+    Sifter sifter = portable_sifter;
 };
 
 /// One instruction set. A family holds one function per kind of lane.
@@ -39,10 +41,11 @@ struct Kernel {
     const char* name;
     bool (*supported)();
     CollectFn (*collect_for)(const Layout& layout);
+    const Sifter& sifter;
     BatchFn (*batch_for)(const Layout& layout) = nullptr;
 
     Loops loops(const Layout& layout) const {
-        return {collect_for(layout), batch_for ? batch_for(layout) : nullptr};
+        return {collect_for(layout), batch_for ? batch_for(layout) : nullptr, sifter};
     }
 };
 

@@ -41,13 +41,14 @@ bool has_amx() {
 
 const Kernel kKernels[] = {
 #if defined(__x86_64__) && defined(__linux__)
-    {"amx", has_amx, avx512_collect, amx_batch},
+    {"amx", has_amx, avx512_collect, avx512_sifter, amx_batch},
 #endif
 #if defined(__x86_64__)
-    {"avx512", has_avx512, avx512_collect},      {"avx2", has_avx2, avx2_collect},
-    {"popcnt", has_popcnt, popcnt_collect},
+    {"avx512", has_avx512, avx512_collect, avx512_sifter},
+    {"avx2", has_avx2, avx2_collect, avx2_sifter},
+    {"popcnt", has_popcnt, popcnt_collect, popcnt_sifter},
 #endif
-    {"portable", always, portable_collect},
+    {"portable", always, portable_collect, portable_sifter},
 };
 
 }  // namespace

@@ -1,12 +1,18 @@
 // Multi-index hashing (Norouzi, Punjani, Fleet: "Fast exact search in Hamming space with
-// multi-index hashing", TPAMI 2014), for codes of one lane.
+// multi-index hashing", TPAMI 2014) on two levels, for codes of one lane.
 //
-// A code is cut into m chunks, and each chunk has a table from its value to the codes that hold
-// it. Two codes within distance r agree up to r / m bits in at least one chunk, so looking up all
-// chunk values near the query's finds every near code. Each table stores its codes in bucket
-// order, so that a bucket is checked by the same vector kernel as a scan.
+// A code is cut into two halves, and a half into two chunks (codes of up to 32 bits: into two
+// chunks at once). Each chunk has a table from its value to the codes that hold it. Two codes
+// within distance r agree up to r / 2 bits in one half, and so up to r / 4 bits in one chunk:
+// looking up all chunk values near the query's finds every near code, and most of the others that
+// it finds are dropped after two bytes, the rest of the half, which lie side by side per bucket.
+//
+// A code is found through its nearer half, and there through its nearer chunk (the first of two
+// equal ones), so it is found once.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -19,14 +25,26 @@ namespace dsah {
 
 /// What a look-up is expected to cost, in steps that were counted or foreseen.
 struct Work {
-    double probes = 0;
-    double candidates = 0;
-    double ns() const { return 15 * probes + 0.4 * candidates; }  // measured by bench/rank.py
+    double probes = 0;      ///< buckets
+    double candidates = 0;  ///< entries in them
+    /// Fits 1 M and 10 M random 64-bit codes, k = 10 and 100, within a third: Sapphire Rapids,
+    /// AVX-512, each query another; timed by bench/rank.py. Once tables are there, the planner
+    /// goes by what they take.
+    double ns() const { return 8 * probes + 0.6 * candidates; }
+
+    Work& operator+=(const Work& other) {
+        probes += other.probes;
+        candidates += other.candidates;
+        return *this;
+    }
 };
 
 class MultiIndex {
   public:
-    /// Indexes the live rows of a snapshot with a flat layout.
+    /// Codes of 17 to 64 bits: chunks of 8 to 16 bits.
+    static bool fits(const Layout& layout);
+
+    /// Indexes the live rows of a snapshot whose layout fits.
     MultiIndex(const Snapshot& rows, unsigned threads, Stop& stop);
 
     /// Feeds all live rows with an id above `above` that can still matter to `found`.
@@ -34,7 +52,7 @@ class MultiIndex {
     /// `rows` is the snapshot that was indexed or a later one of the same rows. Gives up,
     /// returning false, as soon as more than `budget_ns` would be needed; `found` then holds a
     /// part of the answer. `work` is increased by what was done.
-    bool search(const Snapshot& rows, std::uint64_t query, std::int64_t above, CollectFn collect,
+    bool search(const Snapshot& rows, std::uint64_t query, std::int64_t above, const Sifter& sifter,
                 double budget_ns, TopK& found, Work& work, Stop& stop) const;
 
     /// Expected cost of finding everything within `radius`, given a sample of the codes.
@@ -46,31 +64,58 @@ class MultiIndex {
     std::size_t chunks() const { return tables_.size(); }
 
   private:
-    struct Chunk {
+    /// Some consecutive bits of a code without its padding.
+    struct Part {
         int shift, width;
-        std::uint64_t of(std::uint64_t code) const {
-            return code >> shift & ((std::uint64_t{1} << width) - 1);
+        std::uint32_t of(std::uint64_t code) const {
+            return static_cast<std::uint32_t>(code >> shift & ((std::uint64_t{1} << width) - 1));
         }
     };
-    struct Table {
-        Chunk chunk;
-        std::vector<std::uint32_t> starts;              ///< of each bucket, and the end of the last
-        std::shared_ptr<Memory> codes;                  ///< lanes, in bucket order
-        std::vector<std::uint32_t> rows;                ///< row number of each
-        std::vector<std::vector<std::uint32_t>> flips;  ///< by number of flipped bits
-        void fetch(std::uint64_t value, std::size_t stride) const;
+    /// How a table cuts a code.
+    struct Cut {
+        Part bucket, near, far;  ///< far has no bits if there is one half only
+        std::uint32_t half;      ///< 0 or 1: of the two equally near ones, 0 finds a code
+        std::uint32_t chunk;     ///< likewise in the half
     };
-    static Work uniform_work(const std::vector<Chunk>& chunks, double rows, int radius);
-    static std::vector<Chunk> cut(const Layout& layout, std::size_t rows);
-    void fill(Table& table, const Snapshot& rows, std::size_t total, Stop& stop) const;
-    void check_bucket(const Snapshot& rows, std::size_t table, std::uint64_t value, int flips,
-                      std::uint64_t query, std::int64_t above, CollectFn collect, TopK& found,
-                      Work& work) const;
-    bool found_earlier(std::uint64_t difference, std::size_t table, int flips) const;
+    struct Table {
+        Cut cut;
+        std::shared_ptr<Memory> memory;   ///< one piece, so that it lies on huge pages
+        std::uint32_t* starts = nullptr;  ///< of each bucket, and the end of the last
+        std::uint32_t *far = nullptr, *rows = nullptr;  ///< of each entry
+        std::uint16_t* near = nullptr;
+    };
+    class Lookup;
+    /// How far the latest answers reached, by the binary order of k. Looking no farther at first
+    /// drops most of what would only be pushed out again; a query that finds less than k so is
+    /// looked up once more.
+    class Reach {
+      public:
+        Reach() {
+            for (auto& slot : slots_) slot = kUnknown;
+        }
+        std::int64_t guess(std::size_t k) const;
+        /// The answer reached to `radius`, expected was `guess`.
+        void note(std::size_t k, std::int64_t guess, std::int64_t radius) const;
+
+      private:
+        static constexpr std::int64_t kCalm = 8;  ///< nearer answers in a row to guess one less
+        static constexpr std::int64_t kUnknown = std::int64_t{1} << 32;
+        std::atomic<std::int64_t>& slot(std::size_t k) const {
+            return slots_[static_cast<std::size_t>(63 - __builtin_clzll(k | 1))];
+        }
+        mutable std::array<std::atomic<std::int64_t>, 64> slots_;  // kCalm times the radius
+    };
+
+    static std::uint64_t without_padding(const Layout& layout, std::uint64_t lane);
+    static std::vector<Cut> cuts(const Layout& layout);
+    static Work uniform_work(const std::vector<Cut>& cuts, double rows, int radius);
+    void fill(Table& table, const Snapshot& rows, Stop& stop) const;
+    bool probe_all(Lookup& lookup, double budget_ns, const TopK& found, Work& work) const;
 
     Layout layout_;
     std::vector<Table> tables_;
     std::size_t rows_ = 0;
+    Reach reach_;
 };
 
 }  // namespace dsah

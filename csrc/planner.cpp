@@ -17,10 +17,11 @@ constexpr double kClearWin = 1.5;  // foreseen costs are rough
 constexpr double kSearchesToPay = 5000;
 constexpr double kBuildNsPerRow = 100;
 constexpr std::size_t kMeasurable = 1 << 20;  // bytes; shorter scans measure overheads
-constexpr int kSkips = 64;
+constexpr std::size_t kMany = 32;             // queries that share the way of a batch
+constexpr int kScans = 64;
 
-double blend(double old, double now) {
-    return 0.75 * old + 0.25 * now;
+std::size_t order(std::size_t k) {
+    return static_cast<std::size_t>(63 - __builtin_clzll(k | 1));
 }
 
 std::vector<std::uint64_t> sample_codes(const Snapshot& snapshot) {
@@ -43,16 +44,16 @@ std::size_t free_memory() {
 }  // namespace
 
 double Planner::scan_ns(std::size_t bytes, std::size_t count) const {
-    const double per_byte = std::max(
-        among_many_.load(), alone_.load() / static_cast<double>(std::max<std::size_t>(count, 1)));
+    const double per_byte = std::max<double>(
+        among_many_.mean, alone_.mean / static_cast<double>(std::max<std::size_t>(count, 1)));
     return static_cast<double>(bytes) * per_byte;
 }
 
 void Planner::note_scan(std::size_t bytes, std::size_t count, double ns) {
     if (bytes < kMeasurable) return;
     const double per_byte = ns / static_cast<double>(bytes) / static_cast<double>(count);
-    if (count <= 2) alone_ = blend(alone_, per_byte * static_cast<double>(count));
-    if (count >= 32) among_many_ = blend(among_many_, per_byte);
+    if (count <= 2) alone_.note(per_byte * static_cast<double>(count));
+    if (count >= kMany) among_many_.note(per_byte);
 }
 
 bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
@@ -96,13 +97,22 @@ bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
     return true;
 }
 
-bool Planner::skip_tables(std::size_t k) {
-    return k >= skip_from_k_ && skips_left_-- > 0;
+bool Planner::prefers_scan(std::size_t bytes, std::size_t count, std::size_t k) {
+    if (count >= kMany && bytes >= kMeasurable && !among_many_.known) return true;
+    const Measured& structures = structures_[order(k)];
+    if (!structures.known || structures.mean <= scan_ns(bytes, count)) return false;
+    if (scans_left_-- > 0) return true;
+    scans_left_ = kScans;
+    return false;
 }
 
-void Planner::note_give_up(std::size_t k) {
-    skip_from_k_ = k;
-    skips_left_ = kSkips;
+void Planner::note_structures(std::size_t k, double ns) {
+    structures_[order(k)].note(ns);
+}
+
+void Planner::forget_structures() {
+    for (Measured& structures : structures_) structures.known = false;
+    scans_left_ = kScans;
 }
 
 void Planner::remember(Plan plan) {

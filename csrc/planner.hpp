@@ -1,6 +1,7 @@
 // Which way to search. Every way gives the same answer, so only time is at stake.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <string>
 
@@ -32,19 +33,33 @@ class Planner {
     bool worth_building(const Snapshot& snapshot, const Queries& queries,
                         const std::vector<std::uint32_t>& radii, std::string& reason) const;
 
-    /// The plain scan for now: tables gave up on searches like this one.
-    bool skip_tables(std::size_t k);
-    void note_give_up(std::size_t k);
+    /// Whether a plain scan of `bytes` bytes was measured to be faster than what stands beside
+    /// the codes, for `count` queries and this k; or was never measured, so that it should be.
+    /// Now and then it says no, to see whether that is still so.
+    bool prefers_scan(std::size_t bytes, std::size_t count, std::size_t k);
+    /// One of some queries took `ns` through the structures, giving up included.
+    void note_structures(std::size_t k, double ns);
+    /// Structures are new: forget what others took.
+    void forget_structures();
 
     void remember(Plan plan);
     Plan last() const;
 
   private:
-    // ns per byte of one query alone, and of one among many; first guesses, then measured.
-    std::atomic<double> alone_{0.08}, among_many_{0.01};
-    std::atomic<std::size_t> skip_from_k_{kNoLimit};
-    std::atomic<int> skips_left_{0};
-    Plan last_;  // read and written under publishing()
+    /// A running mean; a first guess until something was measured.
+    struct Measured {
+        std::atomic<double> mean;
+        std::atomic<bool> known{false};
+        explicit Measured(double guess = 0) : mean(guess) {}
+        void note(double value) {
+            mean = known ? 0.75 * mean + 0.25 * value : value;
+            known = true;
+        }
+    };
+    Measured alone_{0.08}, among_many_{0.01};  // ns per byte: one query, and one of many
+    std::array<Measured, 64> structures_;      // ns per query, by the binary order of k
+    std::atomic<int> scans_left_{0};           // before structures are tried again
+    Plan last_;                                // read and written under publishing()
 };
 
 }  // namespace dsah

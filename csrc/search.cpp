@@ -132,7 +132,6 @@ void Index::through_structures(const Snapshot& snapshot, const Queries& queries,
             rent_ns_ = rent_ns_ + ns_since(tail_start);
         return;
     }
-    if (fallbacks * 4 > queries.count) planner_.note_give_up(k);
     std::vector<std::int64_t> above;
     const Queries left = select(queries, given_up, above);
     TopK empty(k, radius, snapshot.ascending);
@@ -202,19 +201,23 @@ std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Requ
         look(asked, std::vector<std::uint32_t>(request.count, radius));
     const std::shared_ptr<const Snapshot> holding = newer;
     const Snapshot& snapshot = holding ? *holding : asked;
-    const bool skip = may_use && snapshot.sublinear && !range && planner_.skip_tables(k);
+    const bool skip = may_use && snapshot.sublinear && !range &&
+                      planner_.prefers_scan(asked.live * layout_.stride, request.count, k);
     std::vector<TopK> found;
     if (may_use && snapshot.sublinear && !skip) {
         plan.path = snapshot.sublinear->tables() ? "tables" : "groups";
         found = collectors(false);
+        const double before = cpu_ns();
         through_structures(snapshot, queries, k, radius, found, plan, stop);
+        if (!range)
+            planner_.note_structures(k, (cpu_ns() - before) / static_cast<double>(request.count));
     } else if (request.allow && request.allow->list.size() < snapshot.live / 32) {
         plan.path = "listed rows";
         found = collectors(false);
         listed_rows(snapshot, queries, request.allow->list, found, stop);
     } else {
         plan.path = "scan";
-        if (skip) plan.reason = "tables gave up on searches like this one";
+        if (skip) plan.reason = "a scan is faster for such searches, by measurement";
         found = collectors(snapshot.ascending);
         plain_scan(snapshot, queries, allow, 0, found, plan, stop);
     }

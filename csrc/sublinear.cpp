@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t kSample = 65536;
 constexpr double kWorthShare = 0.9;
-constexpr std::uint32_t kFewBits = 16;  // so few codes can exist that scanning them is fastest
+constexpr std::uint32_t kFewBits = 16;  // of codes of which not many can exist
 
 /// The rows below `covered`, a multiple of 64, as a snapshot.
 Snapshot prefix(const Snapshot& snapshot, std::size_t covered) {
@@ -50,7 +50,7 @@ class LiveSizes : public UnitSizes {
 }  // namespace
 
 bool Sublinear::has_tables(const Layout& layout) {
-    return layout.flat() && layout.symbol_bits == 1 && layout.bits > kFewBits;
+    return MultiIndex::fits(layout);
 }
 
 bool Sublinear::worth_grouping(const Snapshot& snapshot) {
@@ -124,11 +124,10 @@ void Sublinear::search(const Snapshot& snapshot, const Queries& queries, const L
                 for (std::size_t q = q0; q < std::min(queries.count, q0 + share); ++q)
                     given_up[q] =
                         !tables_->search(groups_ ? groups_->units() : snapshot, queries.at(q)[0],
-                                         groups_ ? -1 : queries.above(q), loops.collect, budget_ns,
+                                         groups_ ? -1 : queries.above(q), loops.sifter, budget_ns,
                                          groups_ ? near[q] : found[q], mine, stop);
             const std::lock_guard<std::mutex> lock(adding);
-            work.probes += mine.probes;
-            work.candidates += mine.candidates;
+            work += mine;
         });
     }
     for (std::size_t q = 0; groups_ && q < queries.count; ++q) {

@@ -84,8 +84,11 @@ class TopK {
     bool counting() const { return count_only_; }
 
     /// An empty collector for a part of the same search.
-    TopK part() const {
-        TopK empty(k_, static_cast<std::uint32_t>(radius_), ascending_, sizes_);
+    TopK part() const { return within(static_cast<std::uint32_t>(radius_)); }
+
+    /// The same for a search that looks no farther than `radius`.
+    TopK within(std::uint32_t radius) const {
+        TopK empty(k_, radius, ascending_, sizes_);
         empty.count_only_ = count_only_;
         return empty;
     }

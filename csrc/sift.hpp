@@ -1,0 +1,69 @@
+// The innermost loops of a table look-up: which entries of some buckets are near enough.
+//
+// `sift` looks at the rest of the half that a bucket is part of, two bytes that lie side by side
+// for all entries of a bucket; `weigh` reads the other half of the few codes that remain.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace dsah {
+
+/// Buckets of one table that are all at one distance from a query, and what it asks of them.
+struct Sieve {
+    const std::uint32_t* starts;  ///< first entry of each bucket, and the end of the last
+    const std::uint16_t* near;    ///< of each entry, the rest of the half
+    const std::uint32_t* far;     ///< the other half; null if there is none
+    std::uint32_t own;            ///< the query's bucket
+    const std::uint16_t* flips;   ///< the buckets are own ^ flips[i]
+    std::size_t count;
+    std::uint32_t distance;             ///< of the buckets
+    std::uint32_t near_low, near_high;  ///< distances of the rest that count, low <= high
+    std::uint32_t lead;  ///< the other half must be at least so much farther than this one
+    std::uint16_t near_query;
+    std::uint32_t far_query;
+    std::uint32_t lines;  ///< of the cache, to fetch for a bucket
+    std::size_t ahead;    ///< buckets that are fetched while one is sifted
+
+    std::uint32_t bucket(std::size_t i) const { return own ^ flips[i]; }
+    /// Asks for the first lines and the last one of bucket i, and for the bounds of a later one.
+    inline __attribute__((always_inline)) void fetch(std::size_t i) const {
+        const std::uint32_t b = bucket(i);
+        __builtin_prefetch(starts + bucket(i + ahead < count ? i + ahead : i));
+        const auto* begin = reinterpret_cast<const char*>(near + starts[b]);
+        for (std::uint32_t line = 0; line < lines; ++line) __builtin_prefetch(begin + 64 * line);
+        __builtin_prefetch(reinterpret_cast<const char*>(near + starts[b + 1]) - 1);
+    }
+};
+
+/// Where a sieve goes on: the next bucket, and how many of its entries are done.
+struct Place {
+    std::size_t bucket = 0;
+    std::uint32_t done = 0;
+};
+
+/// Entries that a call of `sift` writes at most.
+constexpr std::size_t kSiftRoom = 256;
+/// Entries that a kernel may read, or places it may write, past the last.
+constexpr std::size_t kSiftSlack = 32;
+
+/// An entry and its code's distance.
+struct Weighed {
+    std::uint32_t entry, distance;
+};
+
+/// Writes the entries whose rest is at a distance that counts, until all buckets are done or
+/// there is no room; returns how many.
+using SiftFn = std::size_t (*)(const Sieve& sieve, Place& place, std::uint32_t* entries);
+/// Of these, writes those whose whole distance is within `limit`; returns how many.
+using WeighFn = std::size_t (*)(const Sieve& sieve, const std::uint32_t* entries, std::size_t count,
+                                std::uint32_t limit, Weighed* out);
+
+struct Sifter {
+    SiftFn sift;
+    WeighFn weigh;
+};
+
+extern const Sifter portable_sifter, popcnt_sifter, avx2_sifter, avx512_sifter;
+
+}  // namespace dsah
