@@ -35,9 +35,12 @@ def scores_as_products(model: onnx.ModelProto) -> None:
         steps = [
             ("Transpose", [node.input[0]], f"{out}_last", {"perm": [0, 2, 3, 1]}),
             ("MatMul", [f"{out}_last", f"{out}_weight"], f"{out}_product", {}),
-            ("Add", [f"{out}_product", node.input[2]], f"{out}_sum", {}),
+        ]
+        if len(node.input) > 2:  # the exporter drops a bias of zero
+            steps.append(("Add", [f"{out}_product", node.input[2]], f"{out}_sum", {}))
+        steps += [
             # A transpose would do too, but onnxruntime moves those to where they cost more.
-            ("Squeeze", [f"{out}_sum", axes[0][0]], f"{out}_map", {}),
+            ("Squeeze", [steps[-1][2], axes[0][0]], f"{out}_map", {}),
             ("Unsqueeze", [f"{out}_map", axes[1][0]], out, {}),
         ]
         nodes += [
