@@ -15,7 +15,7 @@ __all__ = [
     "PASSES",
     "RATES_FILE",
     "trunk_passes",
-    "trunk_rate",
+    "learning_rate",
 ]
 
 #: DSaH as published (Eq. 6-14, one pass of each step per epoch), in the networks, the optimiser
@@ -42,7 +42,7 @@ METHODS: dict[str, dict[str, object]] = {
 _PASSES = {"dsah": 3, "dsah-paper": 6, "dagh": 2}
 _BUDGET = _PASSES["dsah"] * EPOCHS
 #: What results/rates.py chose on validation pictures.
-RATES_FILE = Path(__file__).resolve().parents[1] / "rates" / "trunk_lr.json"
+RATES_FILE = Path(__file__).resolve().parents[1] / "rates" / "lr.json"
 
 
 def trunk_passes(label: str) -> int:
@@ -50,16 +50,16 @@ def trunk_passes(label: str) -> int:
     return _PASSES.get(label, 1)
 
 
-def trunk_rate(label: str) -> dict[str, object]:
-    """The best ``trunk_lr`` of a method on validation pictures; nothing where none was chosen."""
+def learning_rate(label: str) -> dict[str, object]:
+    """The best ``lr`` of a method on validation pictures; nothing where none was chosen."""
     tried = json.loads(RATES_FILE.read_text())["validation_map"] if RATES_FILE.exists() else {}
     if label not in tried:
         return {}
-    return {"trunk_lr": float(max(tried[label], key=lambda rate: tried[label][rate]))}
+    return {"lr": float(max(tried[label], key=lambda rate: tried[label][rate]))}
 
 
 def _cell(grid: str, label: str, bits: int, epochs: int) -> Cell:
-    settings = {**METHODS[label], "bits": bits, **SMALL, "epochs": epochs, **trunk_rate(label)}
+    settings = {**METHODS[label], "bits": bits, **SMALL, "epochs": epochs, **learning_rate(label)}
     if label in ("itq", "lsh"):  # one pass over the features is all there is
         settings["epochs"] = 1
     return Cell(grid, f"{label}-{bits}", settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from results.cells import Cell, Grid
 from results.grids.budget import SMALL
-from results.grids.rivals import METHODS, trunk_rate
+from results.grids.rivals import METHODS, learning_rate
 
 __all__ = ["GRID"]
 
@@ -20,7 +20,7 @@ GRID = Grid(
                 **METHODS[label],
                 "bits": 48,
                 **SMALL,
-                **trunk_rate(label),
+                **learning_rate(label),
                 "protocol": "open-set",
             },
         )
