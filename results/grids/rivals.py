@@ -14,8 +14,8 @@ __all__ = [
     "PAPER_LOSSES",
     "PASSES",
     "RATES_FILE",
-    "trunk_passes",
     "learning_rate",
+    "trunk_passes",
 ]
 
 #: DSaH as published (Eq. 6-14, one pass of each step per epoch), in the networks, the optimiser
