@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "results")
     args = parser.parse_args()
     runs = [GRID.cells[0].teacher, *(f"{cell.grid}/{cell.name}" for cell in GRID.cells)]
+    runs = [run for run in runs if (args.work / run / "ckpt.pt").exists()]
     with tempfile.TemporaryDirectory() as folder:
         models = [Path(folder) / f"{run.replace('/', '-')}.onnx" for run in runs]
         for run, model in zip(runs, models, strict=True):
@@ -41,7 +42,10 @@ def main() -> None:
         "command": "python results/cost.py",
         "threads": 1,
         "batch": 1,
-        "cost": dict(zip(runs, costs, strict=True)),
+        "cost": {
+            run: {name: value for name, value in cost.items() if name != "file"}
+            for run, cost in zip(runs, costs, strict=True)
+        },
         "commit": commit(),
         "machine": machine(),
     }
