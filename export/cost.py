@@ -72,7 +72,7 @@ def graph_cost(model: ModelFile) -> Cost:
         elif node.op_type == "ConvTranspose":
             macs += math.prod(shapes[node.input[0]]) * math.prod(weight[1:])
         else:
-            macs += math.prod(out) * _inner(node, weight)
+            macs += math.prod(d or 1 for d in out) * _inner(node, weight)  # an unknown one is N
     return Cost(parameters, macs, layers, len(proto.graph.node), len(model.data))
 
 
