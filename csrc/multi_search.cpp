@@ -23,7 +23,7 @@ class MultiIndex::Lookup {
         : rows_(rows), query_(query), above_(above), sifter_(sifter), found_(found), stop_(stop) {}
 
     /// Takes in what lies in the buckets of one table at distance `flips`.
-    void probe(const Table& table, int flips, double bucket_size) {
+    Work probe(const Table& table, int flips, double bucket_size) {
         const Cut& cut = table.cut;
         const auto& masks = flips_of(cut.bucket.width, flips);
         Sieve sieve{};
@@ -41,7 +41,8 @@ class MultiIndex::Lookup {
         sieve.lines = static_cast<std::uint32_t>(std::clamp(bucket_size / 32, 1.0, 16.0));
         sieve.ahead = std::max<std::size_t>(kLinesAhead / (sieve.lines + 1), 2);
         for (std::size_t i = 0; i < std::min(sieve.ahead, sieve.count); ++i) sieve.fetch(i);
-        for (Place place; place.bucket < sieve.count;) {
+        Place place;
+        while (place.bucket < sieve.count) {
             stop_.check();
             const std::int64_t limit = found_.limit() - cut.half;
             const std::int64_t half = sieve.far ? limit / 2 : limit;
@@ -57,6 +58,7 @@ class MultiIndex::Lookup {
                     __builtin_prefetch(sieve.far + batch.entries[i]);
             weigh(batches_[turn_ ^ 1]);
         }
+        return {static_cast<double>(place.bucket), static_cast<double>(place.seen)};
     }
 
     /// Takes in what is still on its way.
@@ -124,8 +126,7 @@ bool MultiIndex::probe_all(Lookup& lookup, double budget_ns, const TopK& found, 
         next.probes = binomial(width, flips);
         next.candidates = next.probes * bucket_size;
         if (work.ns() + next.ns() - start_ns > budget_ns) return false;
-        lookup.probe(table, flips, bucket_size);
-        work += next;
+        work += lookup.probe(table, flips, bucket_size);
     }
     lookup.finish();
     return found.radius() < m * (kMaxFlips + 1);

@@ -119,7 +119,9 @@ void Index::through_structures(const Snapshot& snapshot, const Queries& queries,
                                Stop& stop) {
     const Sublinear& structures = *snapshot.sublinear;
     std::vector<char> given_up;
-    const double budget = plan.expected_scan_ns;
+    // What is left by a query that gives up is scanned without most of its company.
+    const double alone = planner_.scan_ns(snapshot.live * layout_.stride, 1);
+    const double budget = std::min(alone, 4 * plan.expected_scan_ns);
     structures.search(snapshot, queries, loops_, budget, threads_, stop, found, given_up,
                       plan.work);
     const auto fallbacks = static_cast<std::size_t>(

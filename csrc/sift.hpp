@@ -40,6 +40,7 @@ struct Sieve {
 struct Place {
     std::size_t bucket = 0;
     std::uint32_t done = 0;
+    std::size_t seen = 0;  ///< entries of the buckets that are done
 };
 
 /// Entries that a call of `sift` writes at most.

@@ -46,6 +46,7 @@ DSAH_AVX2 std::size_t sift(const Sieve& sieve, Place& place, std::uint32_t* entr
             for (; mask; mask &= mask - 1)
                 entries[n++] = at + static_cast<std::uint32_t>(__builtin_ctz(mask)) / 2;
         }
+        place.seen += end - begin;
     }
     return n;
 }

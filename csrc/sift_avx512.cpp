@@ -32,7 +32,7 @@ DSAH_AVX512 std::size_t sift(const Sieve& sieve, Place& place, std::uint32_t* en
     const __m512i span = _mm512_set1_epi16(static_cast<short>(sieve.near_high - sieve.near_low));
     const __m512i steps = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i half = _mm512_set1_epi32(16);
-    std::size_t n = 0, i = place.bucket;
+    std::size_t n = 0, i = place.bucket, seen = place.seen;
     std::uint32_t done = place.done;
     for (; i < sieve.count; ++i, done = 0) {
         if (i + sieve.ahead < sieve.count) sieve.fetch(i + sieve.ahead);
@@ -40,7 +40,7 @@ DSAH_AVX512 std::size_t sift(const Sieve& sieve, Place& place, std::uint32_t* en
         const std::uint32_t begin = sieve.starts[bucket], end = sieve.starts[bucket + 1];
         for (std::uint32_t at = begin + done; at < end; at += 32) {
             if (n > kSiftRoom - 32) {
-                place = {i, at - begin};
+                place = {i, at - begin, seen};
                 return n;
             }
             const __m512i rests = _mm512_loadu_si512(sieve.near + at);
@@ -54,8 +54,9 @@ DSAH_AVX512 std::size_t sift(const Sieve& sieve, Place& place, std::uint32_t* en
             // Always both: there is no telling which buckets have so many entries.
             n += put(entries + n, _mm512_add_epi32(first, half), in >> 16);
         }
+        seen += end - begin;
     }
-    place = {i, 0};
+    place = {i, 0, seen};
     return n;
 }
 

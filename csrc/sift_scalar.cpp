@@ -33,6 +33,7 @@ DSAH_INLINE std::size_t sift(const Sieve& sieve, Place& place, std::uint32_t* en
             }
             entries[n++] = i;
         }
+        place.seen += end - begin;
     }
     return n;
 }
