@@ -1,6 +1,8 @@
 #include "flips.hpp"
 
 #include <array>
+#include <atomic>
+#include <memory>
 
 namespace dsah {
 namespace {
@@ -20,11 +22,19 @@ Masks all_masks() {
     return masks;
 }
 
+std::atomic<const Masks*> g_masks{nullptr};
+
 }  // namespace
 
 const std::vector<std::uint16_t>& flips_of(int width, int count) {
-    static const Masks masks = all_masks();
-    return masks[static_cast<std::size_t>(width)][static_cast<std::size_t>(count)];
+    // Not a static of the function: a fork while another thread initialises one would leave the
+    // child waiting for that thread.
+    const Masks* masks = g_masks;
+    if (!masks) {
+        auto fresh = std::make_unique<const Masks>(all_masks());
+        if (g_masks.compare_exchange_strong(masks, fresh.get())) masks = fresh.release();
+    }
+    return (*masks)[static_cast<std::size_t>(width)][static_cast<std::size_t>(count)];
 }
 
 double binomial(int n, int k) {
