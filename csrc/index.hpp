@@ -11,6 +11,7 @@
 #include "locks.hpp"
 #include "planner.hpp"
 #include "pool.hpp"
+#include "reach.hpp"
 #include "snapshot.hpp"
 #include "topk.hpp"
 
@@ -98,6 +99,8 @@ class Index {
     std::vector<std::vector<Ranked>> answer(const Snapshot& asked, const Request& request,
                                             Plan& plan, std::shared_ptr<const Snapshot>& newer,
                                             Stop& stop);
+    std::vector<TopK> scan_to_reach(const Snapshot& snapshot, const Queries& queries, std::size_t k,
+                                    std::uint32_t radius, Plan& plan, Stop& stop);
     void plain_scan(const Snapshot& snapshot, const Queries& queries, const Bitmap* allow,
                     std::size_t first_row, std::vector<TopK>& found, Plan& plan, Stop& stop);
     void through_structures(const Snapshot& snapshot, const Queries& queries, std::size_t k,
@@ -123,6 +126,7 @@ class Index {
     std::size_t reserved_ = 0;
 
     Planner planner_;
+    Reach reach_;                             // of scans
     ForkSafeMutex building_;                  // one builder of structures at a time
     std::atomic<std::uint64_t> searches_{0};  // without structures
     std::atomic<double> rent_ns_{0};          // spent on rows that structures do not cover

@@ -11,13 +11,12 @@
 // equal ones), so it is found once.
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <cstdint>
 #include <vector>
 
 #include "kernel.hpp"
 #include "pool.hpp"
+#include "reach.hpp"
 #include "snapshot.hpp"
 #include "topk.hpp"
 
@@ -85,27 +84,6 @@ class MultiIndex {
         std::uint16_t* near = nullptr;
     };
     class Lookup;
-    /// How far the latest answers reached, by the binary order of k. Looking no farther at first
-    /// drops most of what would only be pushed out again; a query that finds less than k so is
-    /// looked up once more.
-    class Reach {
-      public:
-        Reach() {
-            for (auto& slot : slots_) slot = kUnknown;
-        }
-        std::int64_t guess(std::size_t k) const;
-        /// The answer reached to `radius`, expected was `guess`.
-        void note(std::size_t k, std::int64_t guess, std::int64_t radius) const;
-
-      private:
-        static constexpr std::int64_t kCalm = 8;  ///< nearer answers in a row to guess one less
-        static constexpr std::int64_t kUnknown = std::int64_t{1} << 32;
-        std::atomic<std::int64_t>& slot(std::size_t k) const {
-            return slots_[static_cast<std::size_t>(63 - __builtin_clzll(k | 1))];
-        }
-        mutable std::array<std::atomic<std::int64_t>, 64> slots_;  // kCalm times the radius
-    };
-
     static std::uint64_t without_padding(const Layout& layout, std::uint64_t lane);
     static std::vector<Cut> cuts(const Layout& layout);
     static Work uniform_work(const std::vector<Cut>& cuts, double rows, int radius);
@@ -115,7 +93,7 @@ class MultiIndex {
     Layout layout_;
     std::vector<Table> tables_;
     std::size_t rows_ = 0;
-    Reach reach_;
+    mutable Reach reach_;  // a guess for the next search: no part of any answer
 };
 
 }  // namespace dsah

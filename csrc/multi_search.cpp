@@ -156,16 +156,4 @@ bool MultiIndex::search(const Snapshot& rows, std::uint64_t query, std::int64_t 
     return done;
 }
 
-std::int64_t MultiIndex::Reach::guess(std::size_t k) const {
-    return slot(k) / kCalm;
-}
-
-void MultiIndex::Reach::note(std::size_t k, std::int64_t guess, std::int64_t radius) const {
-    std::atomic<std::int64_t>& slot = this->slot(k);
-    if (radius < guess && slot != kUnknown)
-        --slot;
-    else
-        slot = (slot == kUnknown ? radius : std::min(guess + 1, radius)) * kCalm + kCalm - 1;
-}
-
 }  // namespace dsah

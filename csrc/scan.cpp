@@ -136,6 +136,20 @@ std::vector<Range> cut(const Snapshot& snapshot, std::size_t first_row, std::siz
 
 }  // namespace
 
+Queries Queries::select(const std::vector<char>& flags,
+                        std::vector<std::int64_t>& above_out) const {
+    Queries some;
+    some.width = width;
+    for (std::size_t q = 0; q < count; ++q) {
+        if (!flags[q]) continue;
+        some.lanes.insert(some.lanes.end(), at(q), at(q) + width);
+        above_out.push_back(this->above(q));
+        ++some.count;
+    }
+    some.only_above = above_out.data();
+    return some;
+}
+
 void scan(const Snapshot& snapshot, std::size_t first_row, const Queries& queries,
           const std::uint64_t* eligible, const Loops& loops, unsigned threads, Stop& stop,
           std::vector<TopK>& found) {

@@ -20,6 +20,8 @@ struct Queries {
 
     const std::uint64_t* at(std::size_t i) const { return lanes.data() + i * width; }
     std::int64_t above(std::size_t i) const { return only_above ? only_above[i] : -1; }
+    /// The queries with a flag, as a batch of their own; its `only_above` points into `above_out`.
+    Queries select(const std::vector<char>& flags, std::vector<std::int64_t>& above_out) const;
 };
 
 /// Feeds every row from `first_row` (a multiple of 64) on to the collectors, one per query.

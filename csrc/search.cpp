@@ -36,19 +36,16 @@ Queries spread(const Layout& layout, const Request& request) {
     return queries;
 }
 
-/// The queries with a flag, as a batch of their own.
-Queries select(const Queries& all, const std::vector<char>& flags,
-               std::vector<std::int64_t>& above) {
-    Queries some;
-    some.width = all.width;
-    for (std::size_t q = 0; q < all.count; ++q) {
-        if (!flags[q]) continue;
-        some.lanes.insert(some.lanes.end(), all.at(q), all.at(q) + all.width);
-        above.push_back(all.above(q));
-        ++some.count;
+/// One by one: copies of an empty collector would not keep the room made in each.
+std::vector<TopK> collectors(std::size_t count, std::size_t k, std::uint32_t radius, bool ascending,
+                             bool count_only = false) {
+    std::vector<TopK> empty;
+    empty.reserve(count);
+    for (std::size_t q = 0; q < count; ++q) {
+        empty.emplace_back(k, radius, ascending);
+        if (count_only) empty.back().count_only();
     }
-    some.only_above = above.data();
-    return some;
+    return empty;
 }
 
 /// Rows that are alive and allowed, or null where that is all of them.
@@ -83,6 +80,31 @@ void Index::plain_scan(const Snapshot& snapshot, const Queries& queries, const B
     if (!allow)
         planner_.note_scan((snapshot.span - first_row) * layout_.stride, queries.count,
                            cpu_ns() - start);
+}
+
+/// The k nearest by a scan that first looks as far as the latest answers reached.
+std::vector<TopK> Index::scan_to_reach(const Snapshot& snapshot, const Queries& queries,
+                                       std::size_t k, std::uint32_t radius, Plan& plan,
+                                       Stop& stop) {
+    const auto near = static_cast<std::uint32_t>(std::min<std::int64_t>(reach_.guess(k), radius));
+    std::vector<TopK> found = collectors(queries.count, k, near, snapshot.ascending);
+    plain_scan(snapshot, queries, nullptr, 0, found, plan, stop);
+    if (near < radius) {
+        std::vector<char> missed(queries.count);
+        for (std::size_t q = 0; q < queries.count; ++q) missed[q] = !found[q].full();
+        std::vector<std::int64_t> above;
+        const Queries again = queries.select(missed, above);
+        std::vector<TopK> whole = collectors(again.count, k, radius, snapshot.ascending);
+        if (again.count) plain_scan(snapshot, again, nullptr, 0, whole, plan, stop);
+        for (std::size_t q = 0, w = 0; q < queries.count; ++q)
+            if (missed[q]) found[q] = std::move(whole[w++]);
+    }
+    std::vector<std::int64_t> reached;  // by nearly all: asking a few again costs less than hits
+    for (const TopK& answer : found) reached.push_back(answer.radius());
+    const auto most = reached.begin() + static_cast<std::ptrdiff_t>(reached.size() * 31 / 32);
+    std::nth_element(reached.begin(), most, reached.end());
+    reach_.note(k, reach_.guess(k), *most);
+    return found;
 }
 
 /// Only the rows that `allow` lists: gathered into a gallery of their own, then scanned.
@@ -135,14 +157,13 @@ void Index::through_structures(const Snapshot& snapshot, const Queries& queries,
         return;
     }
     std::vector<std::int64_t> above;
-    const Queries left = select(queries, given_up, above);
-    TopK empty(k, radius, snapshot.ascending);
-    if (found[0].counting()) empty.count_only();
-    std::vector<TopK> whole(left.count, empty);
+    const Queries left = queries.select(given_up, above);
+    std::vector<TopK> whole =
+        collectors(left.count, k, radius, snapshot.ascending, found[0].counting());
     plain_scan(snapshot, left, nullptr, 0, whole, plan, stop);
     for (char& flag : given_up) flag = !flag;
     std::vector<std::int64_t> above_rest;
-    const Queries rest = select(queries, given_up, above_rest);
+    const Queries rest = queries.select(given_up, above_rest);
     std::vector<TopK> tails;
     for (std::size_t q = 0; q < queries.count; ++q)
         if (given_up[q]) tails.push_back(std::move(found[q]));
@@ -186,15 +207,6 @@ std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Requ
     const Bitmap* allow = request.allow ? &request.allow->bitmap : nullptr;
     plan.expected_scan_ns = planner_.scan_ns(asked.live * layout_.stride, request.count);
     const bool range = k == kNoLimit;
-    const auto collectors = [&](bool ascending) {
-        std::vector<TopK> empty;  // one by one: copies would not keep the room made in each
-        empty.reserve(request.count);
-        for (std::size_t q = 0; q < request.count; ++q) {
-            empty.emplace_back(k, radius, ascending);
-            if (request.count_only) empty.back().count_only();
-        }
-        return empty;
-    };
     const bool may_use = sublinear_ && !request.allow;
     const auto look = [&](const Snapshot& snapshot, const std::vector<std::uint32_t>& radii) {
         if (auto built = consider(snapshot, queries, radii, plan.reason, stop)) newer = built;
@@ -208,20 +220,24 @@ std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Requ
     std::vector<TopK> found;
     if (may_use && snapshot.sublinear && !skip) {
         plan.path = snapshot.sublinear->tables() ? "tables" : "groups";
-        found = collectors(false);
+        found = collectors(request.count, k, radius, false, request.count_only);
         const double before = cpu_ns();
         through_structures(snapshot, queries, k, radius, found, plan, stop);
         if (!range)
             planner_.note_structures(k, (cpu_ns() - before) / static_cast<double>(request.count));
     } else if (request.allow && request.allow->list.size() < snapshot.live / 32) {
         plan.path = "listed rows";
-        found = collectors(false);
+        found = collectors(request.count, k, radius, false, request.count_only);
         listed_rows(snapshot, queries, request.allow->list, found, stop);
     } else {
         plan.path = "scan";
         if (skip) plan.reason = "a scan is faster for such searches, by measurement";
-        found = collectors(snapshot.ascending);
-        plain_scan(snapshot, queries, allow, 0, found, plan, stop);
+        if (range || allow) {
+            found = collectors(request.count, k, radius, snapshot.ascending, request.count_only);
+            plain_scan(snapshot, queries, allow, 0, found, plan, stop);
+        } else {
+            found = scan_to_reach(snapshot, queries, k, radius, plan, stop);
+        }
     }
     for (std::size_t i = 0; i < request.count; ++i) results[i] = found[i].finish(stop);
 
