@@ -177,7 +177,7 @@ def isas(scale: float) -> Rows:
     n = int(1_000_000 * scale)
     codes, queries = random_codes(n, 64), random_codes(256, 64, SEED + 9)
     other = flat(codes)
-    floors = {"avx512": 11.0, "avx2": 3.0, "popcnt": 1.5, "portable": 0.0}
+    floors = {"amx": 11.0, "avx512": 11.0, "avx2": 3.0, "popcnt": 1.5, "portable": 0.0}
     return [
         {"isa": isa, "codes": n, "queries": 256}
         | compare(index_of(codes, 64, 1, isa=isa, sublinear=False), other, queries, 100, 1, False)

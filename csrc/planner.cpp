@@ -100,19 +100,26 @@ bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
 bool Planner::prefers_scan(std::size_t bytes, std::size_t count, std::size_t k) {
     if (count >= kMany && bytes >= kMeasurable && !among_many_.known) return true;
     const Measured& structures = structures_[order(k)];
-    if (!structures.known || structures.mean <= scan_ns(bytes, count)) return false;
+    if (!structures.known || structures.mean <= scan_ns(bytes, count)) {
+        patience_ = 1;
+        return false;
+    }
     if (scans_left_-- > 0) return true;
-    scans_left_ = kScans;
+    patience_ = std::min(2 * patience_.load(), kScans);
+    scans_left_ = patience_.load();
     return false;
 }
 
 void Planner::note_structures(std::size_t k, double ns) {
-    structures_[order(k)].note(ns);
+    Measured& structures = structures_[order(k)];
+    if (structures.warm) structures.note(ns);  // the first time nothing of them is in a cache
+    structures.warm = true;
 }
 
 void Planner::forget_structures() {
-    for (Measured& structures : structures_) structures.known = false;
-    scans_left_ = kScans;
+    for (Measured& structures : structures_) structures.known = structures.warm = false;
+    scans_left_ = 0;
+    patience_ = 1;
 }
 
 void Planner::remember(Plan plan) {

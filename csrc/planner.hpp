@@ -46,19 +46,21 @@ class Planner {
     Plan last() const;
 
   private:
-    /// A running mean; a first guess until something was measured.
+    /// A running mean; a first guess until something was measured. It falls faster than it rises:
+    /// caches that are cold and neighbours that are loud only ever add time.
     struct Measured {
         std::atomic<double> mean;
-        std::atomic<bool> known{false};
+        std::atomic<bool> warm{false}, known{false};
         explicit Measured(double guess = 0) : mean(guess) {}
         void note(double value) {
-            mean = known ? 0.75 * mean + 0.25 * value : value;
+            mean = known ? mean + (value - mean) * (value < mean ? 0.5 : 0.125) : value;
             known = true;
         }
     };
     Measured alone_{0.08}, among_many_{0.01};  // ns per byte: one query, and one of many
     std::array<Measured, 64> structures_;      // ns per query, by the binary order of k
-    std::atomic<int> scans_left_{0};           // before structures are tried again
+    std::atomic<int> scans_left_{0};           // before structures are tried again,
+    std::atomic<int> patience_{1};             // and how many there were last time
     Plan last_;                                // read and written under publishing()
 };
 
