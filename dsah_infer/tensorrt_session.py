@@ -97,7 +97,7 @@ class TensorRtSession:
                 f"{plan}: built for compute capability {built_for}, this card has {here}; build "
                 "it here with export/to_tensorrt.py"
             )
-        self._largest = int(facts["profile"]["max"])
+        self._least, self._largest = _batch_sizes(plan, facts["profile"])
         self._lock = threading.Lock()  # an execution context serves one run at a time
         self._runtime = library.Runtime(library.Logger(library.Logger.WARNING))
         self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
@@ -106,7 +106,14 @@ class TensorRtSession:
         self._context = self._engine.create_execution_context()
 
     def run(self, outputs: Sequence[str], images: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
-        """The named outputs for images uint8 (n, S, S, 3), n >= 1, split to fit the profile."""
+        """The named outputs for images uint8 (n, S, S, 3), n >= 1, split to fit the profile.
+
+        A part smaller than the profile's ``min`` is filled up with its last picture.
+
+        Raises:
+            ModelFileError: The engine refuses a shape or an address, or fails.
+            UsageError: This session was closed.
+        """
         parts = [
             self._run_part(outputs, images[at : at + self._largest])
             for at in range(0, len(images), self._largest)
@@ -116,6 +123,9 @@ class TensorRtSession:
     def _run_part(
         self, outputs: Sequence[str], images: npt.NDArray[np.uint8]
     ) -> list[npt.NDArray[Any]]:
+        count = len(images)
+        if count < self._least:
+            images = np.concatenate([images, np.repeat(images[-1:], self._least - count, axis=0)])
         images = np.ascontiguousarray(images)
         results = {
             name: np.empty((len(images), *shape), np.uint8 if name == "codes" else np.float32)
@@ -125,16 +135,27 @@ class TensorRtSession:
             if self._context is None:
                 raise UsageError("this session was closed")
             self._cuda.copy(buffers["images"], images.ctypes.data, images.nbytes, HOST_TO_DEVICE)
-            self._context.set_input_shape("images", images.shape)
+            self._check(
+                self._context.set_input_shape("images", images.shape),
+                f"refuses pictures of shape {images.shape}",
+            )
             for name, address in buffers.items():
-                self._context.set_tensor_address(name, address)
-            if not self._context.execute_async_v3(0):
-                raise ModelFileError(f"{self._plan}: the engine failed on {len(images)} pictures")
+                self._check(
+                    self._context.set_tensor_address(name, address), f"has no tensor {name!r}"
+                )
+            self._check(self._context.execute_async_v3(0), f"failed on {len(images)} pictures")
             self._cuda.synchronize()
             for name in outputs:
                 to = results[name]
                 self._cuda.copy(to.ctypes.data, buffers[name], to.nbytes, DEVICE_TO_HOST)
-        return [results[name] for name in outputs]
+        return [results[name][:count] for name in outputs]
+
+    def _check(self, went_well: bool, complaint: str) -> None:
+        """TensorRT says no by returning False, and its log says why."""
+        if not went_well:
+            raise ModelFileError(
+                f"{self._plan}: the engine {complaint}; build it again with export/to_tensorrt.py"
+            )
 
     def close(self) -> None:
         """Release the engine."""
@@ -146,6 +167,20 @@ class TensorRtSession:
         for held in (self._context, self._engine, self._runtime):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
         self._context = self._engine = self._runtime = None
+
+
+def _batch_sizes(plan: Path, profile: Any) -> tuple[int, int]:
+    """Smallest and largest batch of a sidecar's profile."""
+    try:
+        least, largest = int(profile["min"]), int(profile["max"])
+    except (KeyError, TypeError, ValueError):
+        least = largest = 0
+    if not 1 <= least <= largest:
+        raise ModelFileError(
+            f"{plan}: its sidecar has the profile {profile}; expected 1 <= min <= max; build both "
+            "with export/to_tensorrt.py"
+        )
+    return least, largest
 
 
 def _import_library(facts: dict[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +29,7 @@ FACTS = {
     "library_version": "10.16.1.11",
     "compute_capability": "9.0",
     "precision": "fp32",
-    "profile": {"min": 1, "opt": 8, "max": 4},
+    "profile": {"min": 1, "opt": 2, "max": 4},
     "onnx_fingerprint": "0" * 32,
 }
 
@@ -88,11 +89,11 @@ def test_info_reads_the_sidecar(tmp_path: Path, capsys: pytest.CaptureFixture[st
 class Card:
     """Device memory as host arrays; the "engine" is this object too."""
 
-    def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
+    def __init__(self, *, refuses: str = "") -> None:
+        self.refuses = refuses
         self.memory: dict[int, bytearray] = {}
         self.addresses: dict[str, int] = {}
         self.batches: list[tuple[int, ...]] = []
-        self.shapes = shapes
 
     def compute_capability(self) -> str:
         return "9.0"
@@ -105,9 +106,11 @@ class Card:
             held = {name: 1000 * (i + 1) for i, name in enumerate(arrays)}
             for name, address in held.items():
                 self.memory[address] = bytearray(arrays[name].nbytes)
-            yield held
-            for address in held.values():
-                del self.memory[address]
+            try:
+                yield held
+            finally:
+                for address in held.values():
+                    del self.memory[address]
 
         return block()
 
@@ -122,14 +125,18 @@ class Card:
     def synchronize(self) -> None:
         pass
 
-    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> None:
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         assert name == "images"
         self.batches.append(shape)
+        return self.refuses != "set_input_shape"
 
-    def set_tensor_address(self, name: str, address: int) -> None:
+    def set_tensor_address(self, name: str, address: int) -> bool:
         self.addresses[name] = address
+        return self.refuses != "set_tensor_address"
 
     def execute_async_v3(self, stream: int) -> bool:
+        if self.refuses == "execute_async_v3":
+            return False
         count = self.batches[-1][0]
         images = np.frombuffer(self.memory[self.addresses["images"]], np.uint8)
         codes = images.reshape(count, -1)[:, :2]
@@ -137,32 +144,77 @@ class Card:
         return True
 
 
-def test_batches_go_through_the_profile_and_come_back_in_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    card = Card({})
-    engine = SimpleNamespace(create_execution_context=lambda: card)
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> Callable[[Card], Card]:
+    """Put a card and its library into this machine."""
 
     class Logger:
         WARNING = 2
 
         def __init__(self, level: int) -> None: ...
 
-    library = SimpleNamespace(
-        __version__="10.16.1.11",
-        Logger=Logger,
-        Runtime=lambda _: SimpleNamespace(deserialize_cuda_engine=lambda plan: engine),
-    )
-    monkeypatch.setattr(tensorrt_session, "driver_error", lambda: None)
-    monkeypatch.setattr(tensorrt_session, "CudaRuntime", lambda: card)
-    monkeypatch.setattr(tensorrt_library.importlib, "import_module", lambda _: library)
-    with Encoder(write_plan(tmp_path), batch_size=6) as encoder:
+    def plug(card: Card) -> Card:
+        engine = SimpleNamespace(create_execution_context=lambda: card)
+        library = SimpleNamespace(
+            __version__="10.16.1.11",
+            Logger=Logger,
+            Runtime=lambda _: SimpleNamespace(deserialize_cuda_engine=lambda plan: engine),
+        )
+        monkeypatch.setattr(tensorrt_session, "driver_error", lambda: None)
+        monkeypatch.setattr(tensorrt_session, "CudaRuntime", lambda: card)
+        monkeypatch.setattr(tensorrt_library.importlib, "import_module", lambda _: library)
+        return card
+
+    return plug
+
+
+@pytest.mark.parametrize(
+    ("least", "batches"), [(1, [4, 2, 4, 2, 2]), (3, [4, 3, 4, 3, 3]), (4, [4] * 5)]
+)
+def test_batches_go_through_the_profile_and_come_back_in_order(
+    tmp_path: Path, plugged: Callable[[Card], Card], least: int, batches: list[int]
+) -> None:
+    card = plugged(Card())
+    plan = write_plan(tmp_path, profile={"min": least, "opt": 4, "max": 4})
+    with Encoder(plan, batch_size=6) as encoder:
         assert encoder.provider == "TensorRT"
         pictures = [np.full((32, 32, 3), i, np.uint8) for i in range(14)]
         codes = encoder.encode(pictures)
     np.testing.assert_array_equal(codes, np.repeat(np.arange(14, dtype=np.uint8)[:, None], 2, 1))
-    assert [shape[0] for shape in card.batches] == [4, 2, 4, 2, 2]
+    assert [shape[0] for shape in card.batches] == batches
     assert not card.memory, "all device memory was given back"
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        ("set_input_shape", r"refuses pictures of shape \(1, 32, 32, 3\)"),
+        ("set_tensor_address", "has no tensor 'images'"),
+        ("execute_async_v3", "failed on 1 pictures"),
+    ],
+)
+def test_a_call_that_returns_false_is_an_error(
+    tmp_path: Path, plugged: Callable[[Card], Card], call: str, says: str
+) -> None:
+    card = plugged(Card(refuses=call))
+    with (
+        Encoder(write_plan(tmp_path)) as encoder,
+        pytest.raises(ModelFileError, match=f"{says}; build it again"),
+    ):
+        encoder.encode(np.zeros((32, 32, 3), np.uint8))
+    assert not card.memory, "all device memory was given back"
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [{}, 5, {"min": 1}, {"min": 0, "max": 4}, {"min": 5, "max": 4}, {"min": "a", "max": 4}],
+)
+def test_an_impossible_profile_is_refused(
+    tmp_path: Path, plugged: Callable[[Card], Card], profile: object
+) -> None:
+    plugged(Card())
+    with pytest.raises(ModelFileError, match="expected 1 <= min <= max"):
+        Encoder(write_plan(tmp_path, profile=profile))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +234,7 @@ def test_a_plan_for_something_else_asks_to_be_built_again(
 ) -> None:
     library = SimpleNamespace(__version__="10.16.1.11")
     monkeypatch.setattr(tensorrt_session, "driver_error", lambda: None)
-    monkeypatch.setattr(tensorrt_session, "CudaRuntime", lambda: Card({}))
+    monkeypatch.setattr(tensorrt_session, "CudaRuntime", lambda: Card())
     monkeypatch.setattr(tensorrt_library.importlib, "import_module", lambda _: library)
     with pytest.raises(error, match=says):
         Encoder(write_plan(tmp_path, **changes))
