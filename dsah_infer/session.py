@@ -170,7 +170,10 @@ def _check_graph(session: Any, contract: CodeContract) -> None:
 
 
 def _fits(kind: str, shape: list[int | str], rule_kind: str, rule: tuple[int, ...]) -> bool:
-    """Whether a graph's (type, shape) is [N, *rule], N free; unnamed sizes are checked by `run`."""
-    if kind != rule_kind or len(shape) != 1 + len(rule) or isinstance(shape[0], int):
-        return False
-    return all(not isinstance(a, int) or a == b for a, b in zip(shape[1:], rule, strict=True))
+    """Whether a graph's (type, shape) is [N, *rule]: N free, every other size written out."""
+    return (
+        bool(shape)
+        and kind == rule_kind
+        and not isinstance(shape[0], int)
+        and tuple(shape[1:]) == rule
+    )

@@ -200,6 +200,11 @@ def fixed_batch(model: ModelProto) -> None:
         value.type.tensor_type.shape.dim[0].dim_value = 4
 
 
+def free_sides(model: ModelProto) -> None:
+    for dim in model.graph.input[0].type.tensor_type.shape.dim[1:3]:
+        dim.dim_param = "side"
+
+
 def no_activations(model: ModelProto) -> None:
     del model.graph.output[1]
 
@@ -222,6 +227,7 @@ def newer_opset(model: ModelProto) -> None:
         (rename_input, CONTRACT, "'images' is missing"),
         (float_input, CONTRACT, r"'images' is tensor\(float\)"),
         (fixed_batch, CONTRACT, r"'activations' is tensor\(float\)\[4, 12\]"),
+        (free_sides, CONTRACT, r"'images' is tensor\(uint8\)\['n', 'side', 'side', 3\]"),
         (no_activations, CONTRACT, "'activations' is missing"),
         (extra_output, CONTRACT, "expected not to be there"),
         (nonsense_operator, CONTRACT, "refuses it"),
