@@ -70,8 +70,11 @@ def examine(model: str | os.PathLike[str] | None = None, device: str = "auto") -
     runtime = _runtime(report.problems)  # first: it loads what CUDA came as wheels
     report.sections["libraries"] = {what: _loaded(names) for what, names in _LIBRARIES.items()}
     report.sections["onnxruntime"] = runtime
-    if model is not None:
-        report.sections["probe run"] = _probe(model, device, report.problems)
+    report.sections["probe run"] = (
+        {"none": "give -m MODEL to see the provider of each node"}
+        if model is None
+        else _probe(model, device, report.problems)
+    )
     return report
 
 

@@ -207,6 +207,11 @@ def test_info_reads_a_checkpoint_without_torch(
     assert json.loads(capsys.readouterr().out)["kind"] == "checkpoint"
 
 
+def test_doctor_without_a_model_says_what_one_would_show(capsys: Captured) -> None:
+    assert main(["doctor"]) == 0
+    assert "give -m MODEL to see the provider of each node" in capsys.readouterr().out
+
+
 def test_doctor_runs_the_model_and_places_its_nodes(model: Path, capsys: Captured) -> None:
     assert main(["doctor", "-m", str(model), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
