@@ -59,7 +59,10 @@ class Encoder:
             path: A file written by ``export/to_onnx.py``.
             device: ``auto`` takes CUDA where it works, else the CPU, and logs which. Any other
                 device comes up or is an error.
-            threads: Cores to keep busy; default those of the CPU set and cgroup quota.
+            threads: Cores to keep busy, N; default those of the CPU set and cgroup quota.
+                onnxruntime keeps N - 1 threads beside the caller's, and each call that takes
+                several pictures has N more that decode while it lasts (none for N = 1). Neither
+                kind spins: a thread that waits takes no core.
             batch_size: Pictures per run, at least 1.
 
         Raises:

@@ -254,6 +254,57 @@ def test_threads_default_to_what_this_process_may_use(tiny: Path) -> None:
         assert 1 <= encoder.threads <= len(os.sched_getaffinity(0))
 
 
+THREADS = """
+import os, sys, time
+import numpy as np
+from dsah_infer import Encoder
+
+def settles(count):  # a joined thread is gone from the list an instant later
+    for _ in range(500):
+        if threads() - before == count:
+            return True
+        time.sleep(0.01)
+    return False
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+with Encoder(sys.argv[1], device="cpu", threads=1) as one:
+    picture = np.zeros((500, 500, 3), np.uint8)
+    one.encode([picture])
+    before = threads()  # with what libraries start once: tqdm has a monitor
+    seen = []
+
+    def pictures():
+        for _ in range(200):
+            seen.append(threads() - before)
+            yield picture
+
+    one.encode(pictures())
+    assert max(seen) == 0, "one thread is the caller's"
+asked = int(sys.argv[2])
+with Encoder(sys.argv[1], device="cpu", threads=asked) as encoder:
+    assert threads() - before == asked - 1, "onnxruntime's, beside the caller"
+    options = encoder._session.get()._session.get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    for _ in range(3):
+        seen.clear()
+        encoder.encode(pictures())
+        assert asked - 1 < max(seen) <= asked - 1 + asked, "and the decoders of this call"
+        assert settles(asked - 1), "which end with it"
+assert settles(0)
+"""
+
+
+@pytest.mark.parametrize("asked", [2, 5])
+def test_threads_are_exactly_those_that_are_documented(tiny: Path, asked: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS, str(tiny), str(asked)],
+        capture_output=True, text=True, cwd=Path.cwd(), timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_file_object_is_refused_by_name(encoder: Encoder) -> None:
     with pytest.raises(PictureError, match=r"BytesIO|int"):
         encoder.encode([io.BytesIO(b"")])
