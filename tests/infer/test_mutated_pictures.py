@@ -14,7 +14,7 @@ from tests.infer.make_golden import GOLDEN
 
 #: Runs in a process of its own, so that a crash is seen and its peak memory is its own.
 SCRIPT = """
-import json, random, resource, sys, warnings
+import json, random, sys, tempfile, warnings
 from pathlib import Path
 from dsah_infer import Encoder
 from dsah_infer.errors import PictureError
@@ -51,21 +51,46 @@ def mutated():
         content[a : a + rng.randrange(64)] = bytes(rng.randrange(256) for _ in range(64))
     return bytes(content)
 
-with Encoder(golden / "model.onnx", threads=2) as encoder:
+def peak():  # getrusage would count what the parent had at the fork, and hide what grows here
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+def given(folder):
+    '''Every other one as a file, mostly with the extension of another format.'''
+    for i in range(count):
+        if i % 2:
+            yield mutated()
+            continue
+        path = folder / f"{i}{rng.choice(SUFFIXES)}"
+        path.write_bytes(mutated())
+        names.append(str(path))
+        yield path
+
+SUFFIXES = (".jpg", ".png", ".gif", ".webp", ".tiff", ".avif", ".txt", ".onnx", "")
+names = []
+with (
+    tempfile.TemporaryDirectory() as folder,
+    Encoder(golden / "model.onnx", threads=2) as encoder,
+):
     encoder.encode(good[:8])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    codes = errors = 0
+    before = peak()
+    codes = errors = files = 0
     reasons = set()
-    for path, result in encoder.encode_files((mutated() for _ in range(count)), on_error="skip"):
+    for path, result in encoder.encode_files(given(Path(folder)), on_error="skip"):
+        if isinstance(path, Path):
+            assert str(path) == names[files]
+            files += 1
+            path.unlink()
         if isinstance(result, PictureError):
             errors += 1
+            assert not isinstance(path, Path) or result.name == str(path)
             assert result.reason and "\\n" not in str(result), str(result)
             reasons.add(result.reason.split("(")[0])
         else:
             assert result.shape == (6,) and result.dtype.name == "uint8"
             codes += 1
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"codes": codes, "errors": errors, "grown": (after - before) / 1024}))
+    grown = peak() - before
+print(json.dumps({"codes": codes, "errors": errors, "files": files, "grown": grown}))
 """
 
 
@@ -86,6 +111,7 @@ def survive(count: int, seed: int) -> dict[str, float]:
 def check(count: int, seed: int) -> None:
     result = survive(count, seed)
     assert result["codes"] + result["errors"] == count
+    assert result["files"] == count // 2
     assert result["codes"] > count / 20, "some mutations are harmless, else nothing is tested"
     assert result["errors"] > count / 3
     # Large pictures are decoded one at a time, each in less than 1 GiB.
