@@ -58,7 +58,7 @@ def verdict(row: dict[str, Any]) -> str:
     value = row.get(
         "of_64_bit_rate", row.get("times_64_random", row.get("ratio", row.get("value")))
     )
-    if "floor" in row:
+    if row.get("floor") is not None:
         return "yes" if value >= row["floor"] else "NO"
     if "at_most" in row:
         return "yes" if value <= row["at_most"] * 1.05 else "NO"

