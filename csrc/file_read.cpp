@@ -72,8 +72,9 @@ FileHeader read_header(const Input& in) {
 }
 
 std::vector<FileSection> read_table(const Input& in, const FileHeader& header) {
+    const std::uint64_t table_bytes = header.sections * sizeof(FileSection);
+    if (table_bytes > in.size() - sizeof header) in.fail("is damaged: its table is cut short");
     std::vector<FileSection> table(header.sections);
-    const std::uint64_t table_bytes = table.size() * sizeof(FileSection);
     if (table_bytes) in.read(sizeof header, table.data(), table_bytes);
     Hash64 hash;
     hash.update(&header, offsetof(FileHeader, checksum));

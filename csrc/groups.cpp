@@ -55,15 +55,17 @@ std::vector<Entry> sorted_entries(const Snapshot& snapshot, std::vector<std::siz
     run_parallel(threads, stop, [&](unsigned) {
         for (std::size_t p; (p = next.fetch_add(1)) < kParts;) {
             stop.check();
-            std::sort(entries.begin() + static_cast<std::ptrdiff_t>(starts[p]),
-                      entries.begin() + static_cast<std::ptrdiff_t>(starts[p + 1]),
-                      [&](const Entry& a, const Entry& b) {
-                          if (a.key != b.key) return a.key < b.key;
-                          const int order = flat ? 0 : compare_codes(snapshot, a.row, b.row);
-                          if (order) return order < 0;
-                          if (snapshot.ascending) return a.row < b.row;
-                          return snapshot.id(a.row) < snapshot.id(b.row);
-                      });
+            const auto before = [&](const Entry& a, const Entry& b) {
+                if (a.key != b.key) return a.key < b.key;
+                const int order = flat ? 0 : compare_codes(snapshot, a.row, b.row);
+                if (order) return order < 0;
+                if (snapshot.ascending) return a.row < b.row;
+                return snapshot.id(a.row) < snapshot.id(b.row);
+            };
+            // Equal codes fall into one part: it may hold all of them.
+            stoppable_sort(entries.begin() + static_cast<std::ptrdiff_t>(starts[p]),
+                           entries.begin() + static_cast<std::ptrdiff_t>(starts[p + 1]), before,
+                           stop);
         }
     });
     return entries;
@@ -77,6 +79,7 @@ Groups::Groups(const Snapshot& snapshot, unsigned threads, Stop& stop) {
     const Layout& layout = snapshot.layout;
     rows_.reserve(entries.size());
     for (std::size_t i = 0; i < entries.size(); ++i) {
+        if (i % 65536 == 0) stop.check();
         const bool same =
             i && entries[i].key == entries[i - 1].key &&
             (layout.flat() || compare_codes(snapshot, entries[i].row, entries[i - 1].row) == 0);
@@ -92,6 +95,7 @@ Groups::Groups(const Snapshot& snapshot, unsigned threads, Stop& stop) {
     segment->codes = Memory::allocate(layout.size_bytes(units));
     std::vector<std::uint8_t> code(layout.bytes);
     for (std::size_t u = 0; u < units; ++u) {
+        if (u % 65536 == 0) stop.check();
         const Piece& piece = snapshot.piece_of(rows_[offsets_[u]]);
         layout.fetch(piece.codes(), rows_[offsets_[u]] - piece.first, code.data());
         layout.store(segment->codes->data(), u, code.data(), 1);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy.typing as npt
@@ -48,10 +50,9 @@ class IndexChanges(IndexState):
         one_of("on_duplicate", on_duplicate, _POLICIES)
         self._check_producer(contract, other_fingerprint)
         packed = self._codes(codes)
-        count = self._core.add(packed, None if ids is None else to_ids(ids), on_duplicate)
-        if contract and self.contract and contract.fingerprint not in self.fingerprints:
-            self.fingerprints += (contract.fingerprint,)
-        return count
+        rows = None if ids is None else to_ids(ids)
+        with self._recording([contract.fingerprint] if contract else []):
+            return self._core.add(packed, rows, on_duplicate)
 
     def upsert(self, codes: Codes, ids: npt.ArrayLike) -> int:
         """Add codes, replacing those whose id is present; of an id given twice the last wins."""
@@ -61,23 +62,55 @@ class IndexChanges(IndexState):
         """Remove the ids that are present; returns how many that were."""
         return self._core.remove(to_ids(ids))
 
-    def merge(self, other: IndexState, *, on_duplicate: OnDuplicate = "raise") -> int:
+    def merge(
+        self,
+        other: IndexState,
+        *,
+        on_duplicate: OnDuplicate = "raise",
+        other_fingerprint: OtherFingerprint = "refuse",
+    ) -> int:
         """Add all codes of another index under their ids; returns how many were added.
+
+        An empty index without a contract takes over the other's.
+
+        Args:
+            other: Index of the same bits and symbols.
+            on_duplicate: As in `add`.
+            other_fingerprint: Whether codes of artefacts that are not recorded here may come in;
+                they are then recorded in `fingerprints`.
 
         Raises:
             UsageError: Other bits or symbols, or a duplicate id; nothing is added then.
-            SpaceMismatchError: The other index holds another space.
+            SpaceMismatchError: The other index holds another space, or codes of another artefact
+                unasked.
         """
         if not isinstance(other, IndexState):
             raise UsageError(f"merge: got {type(other).__name__}, expected a HammingIndex")
         if (other.bits, other.symbol_bits) != (self.bits, self.symbol_bits):
             raise UsageError(f"cannot merge {other!r} into {self!r}: their codes differ in form")
         one_of("on_duplicate", on_duplicate, _POLICIES)
-        self._check_producer(other.contract, "accept")
-        count = self._core.merge(other._core, on_duplicate)
-        new = [f for f in other.fingerprints if f not in self.fingerprints]
-        self.fingerprints += tuple(new) if self.contract else ()
-        return count
+        contract = other.contract
+        if contract:
+            for fingerprint in other.fingerprints:
+                self._check_producer(contract.replace(fingerprint=fingerprint), other_fingerprint)
+        adopted = contract if self.contract is None and not len(self) else None
+        with self._recording(other.fingerprints, adopted):
+            return self._core.merge(other._core, on_duplicate)
+
+    @contextmanager
+    def _recording(
+        self, fingerprints: Iterable[str], adopted: CodeContract | None = None
+    ) -> Iterator[None]:
+        """Name producers before their codes come in, so that no save lacks them."""
+        before = self.contract, self.fingerprints
+        self.contract = self.contract or adopted
+        if self.contract:
+            self.fingerprints += tuple(f for f in fingerprints if f not in self.fingerprints)
+        try:
+            yield
+        except BaseException:
+            self.contract, self.fingerprints = before
+            raise
 
     def compact(self) -> None:
         """Give the memory of removed codes back; ids and answers stay the same."""

@@ -51,7 +51,10 @@ class IndexState:
         self.contract = contract
         self.fingerprints: tuple[str, ...] = (contract.fingerprint,) if contract else ()
         self.sections: dict[str, bytes] = {}
-        self._mapped_from: str | None = None
+        #: Path of the mapped file and what it held beside the codes.
+        self._mapped_from: (
+            tuple[str, CodeContract | None, tuple[str, ...], dict[str, bytes]] | None
+        ) = None
 
     @property
     def isa(self) -> str:

@@ -57,8 +57,15 @@ def load(
     index.bits, index.symbol_bits, index._core, index._options = bits, symbol_bits, core, options
     index.contract, index.sections = contract, sections
     index.fingerprints = tuple(fingerprints)
-    index._mapped_from = str(Path(path).resolve()) if mapped else None
+    index._mapped_from = (str(Path(path).resolve()), *_record_of(index)) if mapped else None
     return index
+
+
+def _record_of(
+    index: HammingIndex,
+) -> tuple[CodeContract | None, tuple[str, ...], dict[str, bytes]]:
+    """What a file holds beside codes and ids."""
+    return index.contract, index.fingerprints, dict(index.sections)
 
 
 def _name_of(path: str | os.PathLike[str]) -> bytes:
@@ -71,7 +78,9 @@ def _name_of(path: str | os.PathLike[str]) -> bytes:
 def reduce(index: HammingIndex) -> tuple[Any, ...]:
     """Pickle a mapped, unchanged index by its path, any other by the bytes of its file."""
     if index._mapped_from and index._core.unchanged:
-        return _open_mapped, (type(index), index._mapped_from, index._options)
+        path_then, *record = index._mapped_from
+        if tuple(record) == _record_of(index):
+            return _open_mapped, (type(index), path_then, index._options)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index"
         save(index, path)

@@ -107,6 +107,26 @@ void test_searches_equal_the_obvious() {
             }
 }
 
+/// Large enough for the matrix unit, where there is one, and for two workers.
+void test_batches_equal_the_obvious() {
+    for (const Kernel* kernel : available_kernels())
+        for (const unsigned bits : {32u, 64u, 136u}) {
+            Index index(Options{bits, 1, 2, kernel->name, false});
+            const std::size_t n = 4096 + 2048 + 77;
+            const Bytes codes = random_codes(index.layout(), n);
+            const Bytes queries = random_codes(index.layout(), 41);
+            std::vector<std::int64_t> ids(n);
+            for (std::size_t i = 0; i < n; ++i) ids[i] = static_cast<std::int64_t>(i);
+            index.add(codes.data(), n, nullptr);
+            for (int again = 0; again < 2; ++again) {  // the second knows how far answers reach
+                const auto found = ask(index, queries, 20);
+                for (std::size_t q = 0; q < found.size(); ++q)
+                    CHECK(same(found[q], expected(index.layout(), codes, ids,
+                                                  &queries[q * index.layout().bytes], 20)));
+            }
+        }
+}
+
 void test_files_come_back_whole() {
     const std::string path = "core-test-" + std::to_string(getpid()) + ".dsah";
     for (const unsigned bits : {12u, 64u, 72u})
@@ -239,6 +259,7 @@ void test_checksum_is_xxh64() {
 int main() {
     test_checksum_is_xxh64();
     test_searches_equal_the_obvious();
+    test_batches_equal_the_obvious();
     test_files_come_back_whole();
     test_readers_and_a_writer();
     test_a_call_can_be_stopped();

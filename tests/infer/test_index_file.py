@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import signal
 import struct
@@ -243,5 +244,32 @@ def test_contracts_guard_the_space(tmp_path):
     other = HammingIndex(12, contract=foreign)
     with pytest.raises(SpaceMismatchError):
         index.merge(other)
+    plain = HammingIndex(12, contract=CONTRACT)
+    with pytest.raises(SpaceMismatchError, match="other_fingerprint='accept'"):
+        plain.merge(index)
+    assert (len(plain), plain.fingerprints) == (0, ("f1",))
+    plain.merge(index, other_fingerprint="accept")
+    assert (len(plain), plain.fingerprints) == (len(index), ("f1", "f2"))
+    nameless = HammingIndex(12)
+    nameless.add(codes[:1])
+    with pytest.raises(UsageError):  # its ids are there already: nothing is taken over
+        nameless.merge(index)
+    assert (nameless.contract, nameless.fingerprints) == (None, ())
+    empty = HammingIndex(12)
+    empty.merge(index)
+    assert (empty.contract, empty.fingerprints) == (CONTRACT, ("f1", "f2"))
     with pytest.raises(ContractError, match="bits = 12"):
         HammingIndex(13, contract=CONTRACT)
+
+
+def test_what_was_changed_beside_a_mapped_file_is_pickled(tmp_path):
+    index = HammingIndex(12, contract=CONTRACT)
+    index.add(random_codes(np.random.default_rng(1), 5, 12))
+    index.save(tmp_path / "a")
+    mapped = HammingIndex.load(tmp_path / "a", mmap=True)
+    by_path = len(pickle.dumps(mapped))
+    mapped.sections["note"] = b"new"
+    again = pickle.loads(pickle.dumps(mapped))
+    assert again.sections == {"note": b"new"}
+    assert len(again) == 5
+    assert len(pickle.dumps(mapped)) > by_path
