@@ -46,13 +46,15 @@ def engines(args: argparse.Namespace) -> Rows:
     for name in ("eager", "channels_last", *(() if args.no_compile else ("compile",))):
         variants[f"torch {name}"] = (name, args.checkpoint)
     rows = measure_engines(variants, rounds=args.rounds, threads=_threads())
-    macs = {f"onnxruntime {n}": graph_cost(read_model(path)).macs for n, path in files.items()}
+    costs = {f"onnxruntime {n}": graph_cost(read_model(path)) for n, path in files.items()}
     for row in rows:
         same = {r["engine"]: r for r in rows
                 if (r["threads"], r["batch"]) == (row["threads"], row["batch"])}  # fmt: skip
         for base in ("torch eager", "onnxruntime fp32"):
             row[f"x {base}"] = row["images_per_second"] / same[base]["images_per_second"]
-        row["MACs"] = macs.get(row["engine"], "")
+        cost = costs.get(row["engine"])
+        if cost is not None:
+            row |= {"MACs": cost.macs, "parameters": cost.parameters, "bytes": cost.size}
     return rows
 
 
@@ -65,7 +67,7 @@ def precision(args: argparse.Namespace) -> Rows:
         checkpoint = load_checkpoint(path)
         files = exported(path, args.work, args.data)
         data = load_labelled(args.data, checkpoint, pictures=args.pictures)
-        command = "python bench/encode.py CKPT --data DATA --ordinal CKPT --only precision"
+        command = _command("precision", args)
         verdicts = verify_all(
             list(files.values()), checkpoint, data, Budget(), args.out / folder, command
         )
@@ -112,15 +114,17 @@ def start(args: argparse.Namespace) -> Rows:
     model = exported(args.checkpoint, args.work, args.data)["fp32"]
     picture = query_files(args.data, args.work / "queries", 1)[0]
     python = fresh_environment(args.work / "cpu")
+    cores = max(_threads())
+    on = f"on {cores} core{'s' * (cores > 1)}"
     rows: Rows = [
-        {"what": f"seconds to the first code, {name}", "value": value}
-        for name, value in cold_start(python, model, picture).items()
+        {"what": f"seconds to the first code {on}, {name}", "value": value}
+        for name, value in cold_start(python, model, picture, cores=cores).items()
     ]
     sizes = installed_bytes(python)
     rows.append({"what": "installed bytes of [cpu]", "value": sum(sizes.values())})
     rows += [{"what": f"of these {name}", "value": size} for name, size in sorted(sizes.items())]
-    for batch, peak in peak_memory(python, model).items():
-        rows.append({"what": f"peak bytes at batch {batch}", "value": peak})
+    for batch, peak in peak_memory(python, model, cores=cores).items():
+        rows.append({"what": f"peak bytes {on} at batch {batch}", "value": peak})
     return rows
 
 
@@ -129,7 +133,7 @@ def rivals(args: argparse.Namespace) -> Rows:
     checkpoint = load_checkpoint(args.checkpoint)
     data = load_labelled(args.data, checkpoint, pictures=args.pictures)
     model = exported(args.checkpoint, args.work, args.data)["fp32"]
-    return measure_rivals(model, checkpoint, args.weights, data)
+    return measure_rivals(model, checkpoint, args.weights, data, rounds=args.rounds)
 
 
 def paper(args: argparse.Namespace) -> Rows:
@@ -157,6 +161,30 @@ def _threads() -> tuple[int, ...]:
     return tuple(sorted({1, min(2, available_cores())}))
 
 
+def _settings(name: str, args: argparse.Namespace) -> dict[str, Any]:
+    """What a section's figures depend on: measured with others, it is measured anew."""
+    settings = {"checkpoint": load_checkpoint(args.checkpoint).contract.fingerprint,
+                "data": Path(args.data).name, "seed": 0,
+                "rounds": args.rounds, "pictures": args.pictures}  # fmt: skip
+    if name == "precision" and args.ordinal is not None:
+        settings["ordinal"] = load_checkpoint(args.ordinal).contract.fingerprint
+    if name == "rivals":
+        settings["weights"] = Path(args.weights).name
+    return settings
+
+
+def _command(name: str, args: argparse.Namespace) -> str:
+    """How to repeat a section; the settings name both checkpoints by their fingerprints."""
+    parts = ["python bench/encode.py CKPT", f"--data {Path(args.data).name}"]
+    if args.ordinal is not None:
+        parts.append("--ordinal DOH_CKPT")
+    if args.no_compile:
+        parts.append("--no-compile")
+    parts += [f"--weights {Path(args.weights).name}", f"--rounds {args.rounds}",
+              f"--pictures {args.pictures}", f"--only {name}"]  # fmt: skip
+    return " ".join(parts)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="encode.py", description=__doc__)
@@ -179,18 +207,15 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     args.work = args.work or args.checkpoint.parent / "encode-bench"
     try:
-        contract = load_checkpoint(args.checkpoint).contract
-        settings = {"checkpoint": contract.fingerprint, "data": Path(args.data).name, "seed": 0,
-                    "rounds": args.rounds, "pictures": args.pictures}  # fmt: skip
-        results = Results(args.out, settings)
-        print(machine(), settings, sep="\n")
+        results = Results(args.out)
+        print(machine())
         for name in args.only or SECTIONS:
-            if results.done(name) and not args.again:
+            settings = _settings(name, args)
+            if results.done(name, settings) and not args.again:
                 print(f"{name}: done already (--again measures anew)")
                 continue
-            print(f"{name}: load {os.getloadavg()}", flush=True)
-            command = f"python bench/encode.py CKPT --data DATA --only {name}"
-            results.add(name, command, SECTIONS[name](args))
+            print(f"{name}: load {os.getloadavg()}; {settings}", flush=True)
+            results.add(name, _command(name, args), settings, SECTIONS[name](args))
     except DsahError as error:
         print(f"encode: {error}", file=sys.stderr)
         return error.exit_code

@@ -48,8 +48,9 @@ def measure_cleanups(trained: Checkpoint, folder: Path, *, rounds: int) -> list[
         rounds: Turns of each file.
 
     Returns:
-        One record per file: ``nodes``, ``MACs``, ``bytes``, ``ms`` at batch 1 on one thread, and
-        whether codes and activations are ``identical`` to the file before, bit by bit.
+        One record per file: ``nodes``, ``parameters``, ``MACs``, ``bytes``, ``ms`` at batch 1 on
+        one thread, and whether codes and activations are ``identical`` to the file before, bit by
+        bit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     method = trained.config.method
@@ -77,7 +78,8 @@ def measure_cleanups(trained: Checkpoint, folder: Path, *, rounds: int) -> list[
         codes = run_onnx(model, fixed_pictures(model.contract.pixels.size), batches=BATCHES)
         same = "" if at % 2 == 0 or before is None else _identical(before, codes)
         before = codes
-        figures = {"nodes": cost.nodes, "MACs": cost.macs, "bytes": cost.size}
+        figures = {"nodes": cost.nodes, "parameters": cost.parameters, "MACs": cost.macs,
+                   "bytes": cost.size}  # fmt: skip
         rows.append(
             {"graph": row["engine"], **figures, "ms": 1e3 / row["images_per_second"],
              "identical": same}

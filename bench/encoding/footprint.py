@@ -12,6 +12,8 @@ import time
 import venv
 from pathlib import Path
 
+from bench.encoding.pinned import pinned
+
 __all__ = ["cold_start", "fresh_environment", "installed_bytes", "peak_memory"]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,22 +78,28 @@ def _output(python: Path, code: str, *arguments: object) -> str:
     return done.stdout
 
 
-def cold_start(python: Path, model: Path, picture: Path, *, rounds: int = 5) -> dict[str, float]:
+def cold_start(
+    python: Path, model: Path, picture: Path, *, cores: int, rounds: int = 5
+) -> dict[str, float]:
     """Seconds from starting Python to the first code, files in the page cache."""
     times = []
-    for _ in range(rounds + 1):
-        start = time.perf_counter()
-        _output(python, _FIRST, model, picture)
-        times.append(time.perf_counter() - start)
+    with pinned(cores):
+        for _ in range(rounds + 1):
+            start = time.perf_counter()
+            _output(python, _FIRST, model, picture)
+            times.append(time.perf_counter() - start)
     return {"median": statistics.median(times[1:]), "best": min(times[1:])}
 
 
-def peak_memory(python: Path, model: Path, batches: tuple[int, ...] = (1, 8, 32)) -> dict[str, int]:
+def peak_memory(
+    python: Path, model: Path, *, cores: int, batches: tuple[int, ...] = (1, 8, 32)
+) -> dict[str, int]:
     """Largest resident bytes of a process that encodes two batches, by batch size.
 
     Read from the process's own VmHWM: getrusage counts the parent's pages at the fork too.
     """
-    return {str(batch): int(_output(python, _PEAK, model, batch)) for batch in batches}
+    with pinned(cores):
+        return {str(batch): int(_output(python, _PEAK, model, batch)) for batch in batches}
 
 
 def installed_bytes(python: Path) -> dict[str, int]:

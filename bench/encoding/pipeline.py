@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from bench.encoding.pinned import pinned
 from dsah_infer import Encoder
 from dsah_infer.decoding import decode_ahead
+from dsah_infer.onnx_file import read_model
+from dsah_infer.preprocess import load_picture
+from dsah_infer.session import OnnxSession
 from dsah_train.data import load_dataset
 from export.pictures import fixed_pictures
 
@@ -52,13 +56,17 @@ def measure_pipeline(
 ) -> dict[str, Any]:
     """Time decoding alone, inference alone and both together, taking turns on the same cores.
 
+    Inference alone gets squares that are decoded already, straight into a session like the
+    encoder's own.
+
     Returns:
         Images per second ``decode``, ``inference``, ``whole``; ``bound`` = 1 / (1/D + 1/I), and
         ``share`` = whole / bound. Each is the median of the turns.
     """
-    with Encoder(model, device="cpu", threads=threads) as encoder:
+    with pinned(threads), Encoder(model, device="cpu", threads=threads) as encoder:
         rule = encoder.contract.pixels
-        squares = np.stack([encoder_square(f, rule) for f in files[: encoder.batch_size]])
+        squares = np.stack([load_picture(f, rule) for f in files[: encoder.batch_size]])
+        session = OnnxSession(read_model(model), "cpu", threads)
         runs = -(-len(files) // len(squares))
 
         def decode() -> None:
@@ -67,7 +75,7 @@ def measure_pipeline(
 
         def infer() -> None:
             for _ in range(runs):
-                encoder.encode(squares)
+                session.run(["codes"], squares)
 
         def whole() -> None:
             for _ in encoder.encode_files(files):
@@ -75,22 +83,17 @@ def measure_pipeline(
 
         jobs = {"decode": (decode, len(files)), "inference": (infer, runs * len(squares)),
                 "whole": (whole, len(files))}  # fmt: skip
-        infer()
+        for job, _ in jobs.values():  # warm-up
+            job()
         rates: dict[str, list[float]] = {name: [] for name in jobs}
         for _ in range(rounds):
             for name, (job, pictures) in jobs.items():
                 rates[name].append(pictures / _seconds(job))
+        session.close()
     found = {name: statistics.median(values) for name, values in rates.items()}
     bound = 1 / (1 / found["decode"] + 1 / found["inference"])
     return found | {"bound": bound, "share": found["whole"] / bound, "files": len(files),
                     "threads": threads}  # fmt: skip
-
-
-def encoder_square(path: Path, rule: Any) -> np.ndarray:
-    """One decoded picture."""
-    from dsah_infer.preprocess import load_picture
-
-    return load_picture(path, rule)
 
 
 def _seconds(job: Callable[[], None]) -> float:

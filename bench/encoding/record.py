@@ -26,19 +26,21 @@ class Results:
     A section counts as done when it was measured with the same settings.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.settings = folder, settings
+        self.folder = folder
         path = folder / "encode.json"
         self.sections: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
 
-    def done(self, name: str) -> bool:
+    def done(self, name: str, settings: dict[str, Any]) -> bool:
         """Whether the section is there, with these settings."""
-        return bool(self.sections.get(name, {}).get("settings") == self.settings)
+        return bool(self.sections.get(name, {}).get("settings") == settings)
 
-    def add(self, name: str, command: str, rows: list[dict[str, Any]]) -> None:
+    def add(
+        self, name: str, command: str, settings: dict[str, Any], rows: list[dict[str, Any]]
+    ) -> None:
         """Keep a section, with where and how it was measured."""
-        self.sections[name] = {"command": command, "settings": self.settings,
+        self.sections[name] = {"command": command, "settings": settings,
                                "machine": machine(), "rows": rows}  # fmt: skip
         write_text(self.folder / "encode.json", json.dumps(self.sections, indent=1) + "\n")
         write_text(self.folder / "encode.md", self.markdown())
