@@ -12,7 +12,16 @@ from dsah_infer.onnx_file import ModelFile
 from dsah_infer.session import OnnxSession, output_shapes
 from dsah_train.encode import Codes
 
-__all__ = ["TIE", "Parity", "compare", "margins", "run_onnx", "symbols_of", "tie_bound"]
+__all__ = [
+    "TIE",
+    "Parity",
+    "compare",
+    "margins",
+    "run_onnx",
+    "run_session",
+    "symbols_of",
+    "tie_bound",
+]
 
 #: Relative size of the activations at which float32 may fall to either side of a threshold:
 #: measured differences between torch and onnxruntime are 1e-7 to 1e-5 of the spread.
@@ -126,12 +135,20 @@ def run_onnx(
         device: As `dsah_infer.Encoder` takes it.
     """
     session = OnnxSession(model, device, threads)
-    names = list(output_shapes(model.contract))
+    codes = run_session(session, images, batches=batches)
+    session.close()
+    return codes
+
+
+def run_session(
+    session: OnnxSession, images: npt.NDArray[np.uint8], *, batches: tuple[int, ...]
+) -> Codes:
+    """`run_onnx` on a session that is open already."""
+    names = list(output_shapes(session.contract))
     parts, at, turn = [], 0, 0
     while at < len(images):
         step = batches[turn % len(batches)]
         parts.append(session.run(names, images[at : at + step]))
         at, turn = at + step, turn + 1
-    session.close()
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     return Codes(columns[0], columns[1], columns[2] if len(columns) > 2 else None)

@@ -8,8 +8,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dsah_infer.doctor import examine
 from dsah_train.checkpoint import Checkpoint
 from dsah_train.encode import Codes
@@ -17,7 +15,7 @@ from dsah_train.plots.style import COLOURS, INK, WRONG, axes, save
 from dsah_train.report import markdown_table, write_text
 from export.gate import Budget
 from export.labelled import Labelled
-from export.parity import margins, symbols_of
+from export.margin_histogram import MarginHistogram, margin_histogram
 
 if TYPE_CHECKING:
     from export.verify import Run, Verdict
@@ -39,6 +37,7 @@ def write_report(
     """Write ``parity.json``, ``margins.png`` and ``parity.md`` into ``out``; returns the last."""
     out.mkdir(parents=True, exist_ok=True)
     sections = examine().sections
+    histogram = margin_histogram(ours, [v.codes for v in verdicts], checkpoint.contract)
     record = {
         "format_version": FORMAT_VERSION,
         "command": command,
@@ -49,12 +48,13 @@ def write_report(
         "max_map_drop": budget.max_map_drop,
         "machine": {name: sections[name] for name in ("software", "processor")},
         "load": os.getloadavg(),
+        "margins": histogram.record(),
         "files": [_record(verdict, budget) for verdict in verdicts],
         "passed": not any(verdict.objections for verdict in verdicts),
     }
     write_text(out / "parity.json", json.dumps(record, indent=1) + "\n")
-    _plot(out / "margins.png", checkpoint, ours, verdicts)
-    return write_text(out / "parity.md", _markdown(record, verdicts))
+    _plot(out / "margins.png", histogram, [verdict.file for verdict in verdicts])
+    return write_text(out / "parity.md", _markdown(record, verdicts, histogram))
 
 
 def _record(verdict: Verdict, budget: Budget) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _run_record(run: Run) -> dict[str, Any]:
     return dataclasses.asdict(run) | {"flip_rate": run.parity.flip_rate}
 
 
-def _markdown(record: dict[str, Any], verdicts: list[Verdict]) -> str:
+def _markdown(record: dict[str, Any], verdicts: list[Verdict], histogram: MarginHistogram) -> str:
     files = [
         (
             f"`{v.file}`",
@@ -112,7 +112,10 @@ def _markdown(record: dict[str, Any], verdicts: list[Verdict]) -> str:
         f"{record['data']}. MAP@all of torch: {record['map']:.4f}. Each figure is of the run with "
         "the most flips.",
         markdown_table(header, files),
+        "## Margins",
         "![Margins](margins.png)",
+        f"Symbols by their margin ({histogram.meaning}) in torch, and how many of them flip:",
+        markdown_table(("margin", "all", *(f"`{v.file}`" for v in verdicts)), histogram.rows()),
         "## Every run",
         markdown_table(
             ("file", "device", "threads", "batch", "flipped bits", "activation gap", "pictures/s"),
@@ -124,25 +127,16 @@ def _markdown(record: dict[str, Any], verdicts: list[Verdict]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _plot(path: Path, checkpoint: Checkpoint, ours: Codes, verdicts: list[Verdict]) -> None:
+def _plot(path: Path, histogram: MarginHistogram, names: list[str]) -> None:
     """Margins of all symbols, and of those that flipped, per file."""
-    contract = checkpoint.contract
-    margin = margins(ours.activations, contract)
-    smallest = max(float(margin[margin > 0].min(initial=1.0)), 1e-9)
-    top = max(float(margin.max()), smallest * 10)
-    edges = np.geomspace(smallest, top, 50).tolist()
-    figure, cells = axes(len(verdicts), height=0.8 + 2.2 * len(verdicts))
-    symbols = symbols_of(ours.codes, contract)
-    what = "|activation|" if contract.activations == contract.bits else "gap of the two largest"
-    for cell, verdict in zip(cells, verdicts, strict=True):
-        flipped = symbols != symbols_of(verdict.codes.codes, contract)
-        cell.hist(
-            np.clip(margin.ravel(), smallest, None), edges, color=COLOURS[0], alpha=0.45,
-            label="all",
-        )  # fmt: skip
-        cell.hist(np.clip(margin[flipped], smallest, None), edges, color=WRONG, label="flipped")
-        cell.set(xscale="log", yscale="symlog", xlabel=f"margin: {what}", ylabel="symbols")
-        cell.set_title(f"{verdict.file}: {int(flipped.sum())} of {flipped.size} symbols flip",
+    figure, cells = axes(len(names), height=0.8 + 2.2 * len(names))
+    edges, left = histogram.edges, histogram.edges[:-1]
+    for cell, name, flipped in zip(cells, names, histogram.flipped, strict=True):
+        cell.hist(left, edges, weights=histogram.all, color=COLOURS[0], alpha=0.45, label="all")
+        cell.hist(left, edges, weights=flipped, color=WRONG, label="flipped")
+        cell.set(xscale="log", yscale="symlog", xlabel=f"margin: {histogram.meaning}",
+                 ylabel="symbols")  # fmt: skip
+        cell.set_title(f"{name}: {sum(flipped)} of {sum(histogram.all)} symbols flip",
                        loc="left", color=INK, fontsize=10)  # fmt: skip
         cell.legend(frameon=False, fontsize=9)
     save(figure, path)

@@ -17,12 +17,13 @@ if __name__ == "__main__":  # runs from any folder; export/ itself must not shad
 from dsah_infer.errors import DsahError, SpaceMismatchError, UsageError
 from dsah_infer.onnx_file import ModelFile, read_model
 from dsah_infer.providers import import_onnxruntime, working_devices
+from dsah_infer.session import OnnxSession
 from dsah_train.checkpoint import Checkpoint, load_checkpoint
 from dsah_train.encode import Codes, encode
 from export.gate import Budget, add_budget_arguments
 from export.labelled import Labelled, load_labelled, map_of, top10_agreement
 from export.output import writing
-from export.parity import Parity, compare, run_onnx, tie_bound
+from export.parity import Parity, compare, run_session, tie_bound
 from export.pictures import BATCHES
 
 __all__ = ["Run", "Verdict", "main", "verify", "verify_all"]
@@ -38,7 +39,7 @@ class Run:
         device: ``cpu``, ``cuda``.
         threads: Threads within an operator.
         batch: Pictures per run.
-        pictures_per_second: Wall time of inference alone, on the machine as it was.
+        pictures_per_second: Of inference alone after a first batch, on the machine as it was.
         parity: Its codes against torch.
     """
 
@@ -183,9 +184,12 @@ def verify_all(
 def _run(
     model: ModelFile, data: Labelled, ours: Codes, device: str, threads: int, batch: int
 ) -> tuple[Run, Codes]:
+    session = OnnxSession(model, device, threads)
+    run_session(session, data.images[:batch], batches=(batch,))  # warm-up: buffers, page faults
     start = time.perf_counter()
-    codes = run_onnx(model, data.images, batches=(batch,), threads=threads, device=device)
+    codes = run_session(session, data.images, batches=(batch,))
     seconds = time.perf_counter() - start
+    session.close()
     parity = compare(ours, codes, model.contract)
     return Run(device, threads, batch, len(data.images) / seconds, parity), codes
 

@@ -8,6 +8,7 @@ import pytest
 from dsah_infer.contract import CodeContract
 from dsah_train.encode import Codes, pack_activations
 from export.gate import Budget
+from export.margin_histogram import margin_histogram
 from export.parity import Parity, compare, margins, symbols_of, tie_bound
 
 SIGN = CodeContract(method="dsah", bits=12)
@@ -58,6 +59,26 @@ def test_compare_is_that_of_plain_loops(contract: CodeContract, shift: float) ->
     assert parity.largest_flip == pytest.approx(worst)
     assert parity.flip_rate == flipped_bits / (6 * 12)
     assert (flipped_bits > 0) == (shift > 0)
+
+
+@pytest.mark.parametrize("contract", [SIGN, ORDINAL])
+def test_the_histogram_is_that_of_plain_loops(contract: CodeContract) -> None:
+    ours, theirs = run(contract, 1), run(contract, 1, 0.3)
+    ours.activations[0] = 0  # margins of 0 have no logarithm
+    histogram = margin_histogram(ours, [ours, theirs], contract)
+    edges = histogram.edges
+    counts = np.zeros((2, len(edges) - 1), int)
+    margin = slow_margins(ours.activations, contract)
+    differs = symbols_of(ours.codes, contract) != symbols_of(theirs.codes, contract)
+    for value, differing in zip(margin.ravel(), differs.ravel(), strict=True):
+        inside = [b for b in range(len(edges) - 1) if value >= edges[b]] or [0]
+        counts[:, inside[-1]] += (1, int(differing))
+    assert histogram.all == tuple(counts[0])
+    assert histogram.flipped == ((0,) * len(counts[0]), tuple(counts[1]))
+    assert 0 < counts[1].sum() < counts[0].sum() == margin.size
+    rows = histogram.rows()
+    assert [row[1] for row in rows] == [str(n) for n in counts[0] if n]
+    assert {len(row) for row in rows} == {4}
 
 
 def test_symbols_are_read_back() -> None:

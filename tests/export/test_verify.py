@@ -38,6 +38,13 @@ def test_the_report_holds_every_run(folder: Path, picture_folder: Path) -> None:
     assert entry["top10"] > 0.99
     assert abs(entry["map_after"] - record["map"]) <= 0.002
     assert (folder / "parity/margins.png").read_bytes()[:4] == b"\x89PNG"
+    margins = record["margins"]
+    assert len(margins["edges"]) == len(margins["all"]) + 1
+    worst = max((run["parity"] for run in entry["runs"]), key=lambda p: p["flipped_bits"])
+    assert sum(margins["all"]) == worst["pictures"] * worst["bits"]
+    assert [len(counts) for counts in margins["flipped"]] == [len(margins["all"])]
+    assert sum(margins["flipped"][0]) == worst["flipped_symbols"]
+    assert "| margin | all | `model.onnx` |" in (folder / "parity/parity.md").read_text()
     assert "| `model.onnx` | fp32 |" in (folder / "parity/parity.md").read_text()
 
 
