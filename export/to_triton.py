@@ -17,7 +17,12 @@ from dsah_infer.onnx_file import ModelFile, read_model
 from dsah_infer.session import output_shapes
 from dsah_infer.tensorrt_session import read_sidecar
 from export.output import writing
-from export.triton_config import check_config, encoder_config, pictures_config
+from export.triton_config import (
+    check_config,
+    check_pictures_config,
+    encoder_config,
+    pictures_config,
+)
 
 __all__ = ["export_repository", "main"]
 
@@ -74,9 +79,9 @@ def _write(part: Path, model: ModelFile, plan: Path | None, max_batch: int) -> N
     text = encoder_config(ENCODER, model, plan=plan is not None, max_batch=max_batch)
     check_config(text, model)
     (part / ENCODER / "config.pbtxt").write_text(text)
-    (part / PICTURES / "config.pbtxt").write_text(
-        pictures_config(PICTURES, model.contract, max_batch=max_batch)
-    )
+    text = pictures_config(PICTURES, model.contract, max_batch=max_batch)
+    check_pictures_config(text, model)
+    (part / PICTURES / "config.pbtxt").write_text(text)
     shutil.copyfile(Path(__file__).with_name("triton_pictures.py"), pictures / "model.py")
     (pictures / "contract.json").write_text(model.contract.to_json())
     facts = {"name": ENCODER, "outputs": list(output_shapes(model.contract))}

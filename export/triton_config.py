@@ -12,7 +12,14 @@ from dsah_infer.errors import ExportError
 from dsah_infer.onnx_file import ModelFile
 from dsah_infer.session import output_shapes
 
-__all__ = ["Tensor", "check_config", "encoder_config", "graph_tensors", "pictures_config"]
+__all__ = [
+    "Tensor",
+    "check_config",
+    "check_pictures_config",
+    "encoder_config",
+    "graph_tensors",
+    "pictures_config",
+]
 
 _TYPES = {
     onnx.TensorProto.UINT8: "TYPE_UINT8",
@@ -33,6 +40,10 @@ class Tensor:
     name: str
     kind: str
     dims: tuple[int, ...]
+
+
+#: What the decode step takes: the bytes of one encoded picture per row.
+_PICTURES = Tensor("pictures", "TYPE_STRING", (1,))
 
 
 def graph_tensors(model: ModelFile) -> tuple[list[Tensor], list[Tensor]]:
@@ -93,7 +104,7 @@ def pictures_config(name: str, contract: CodeContract, *, max_batch: int) -> str
         f'name: "{name}"',
         'backend: "python"',
         f"max_batch_size: {max_batch}",
-        _block("input", [Tensor("pictures", "TYPE_STRING", (1,))]),
+        _block("input", [_PICTURES]),
         _block("output", outputs),
         "dynamic_batching { max_queue_delay_microseconds: 2000 }",
     ]
@@ -109,12 +120,25 @@ def _block(what: str, tensors: list[Tensor]) -> str:
 
 
 def check_config(text: str, model: ModelFile) -> None:
-    """Compare a written configuration with the graph, tensor by tensor.
+    """Compare the encoder's written configuration with the graph, tensor by tensor.
 
     Raises:
         ExportError: A tensor is missing, or has another type or shape.
     """
     inputs, outputs = graph_tensors(model)
+    _compare(text, inputs, outputs)
+
+
+def check_pictures_config(text: str, model: ModelFile) -> None:
+    """Compare the decode step's written configuration: encoded pictures in, the graph's outputs.
+
+    Raises:
+        ExportError: A tensor is missing, or has another type or shape.
+    """
+    _compare(text, [_PICTURES], graph_tensors(model)[1])
+
+
+def _compare(text: str, inputs: list[Tensor], outputs: list[Tensor]) -> None:
     for what, wanted in (("input", inputs), ("output", outputs)):
         found = _read_block(text, what)
         if found != wanted:

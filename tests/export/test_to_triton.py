@@ -17,7 +17,14 @@ from dsah_infer.onnx_file import read_model
 from dsah_infer.session import OnnxSession
 from dsah_train.checkpoint import Checkpoint
 from export.to_triton import export_repository, main
-from export.triton_config import Tensor, check_config, encoder_config, graph_tensors
+from export.triton_config import (
+    Tensor,
+    check_config,
+    check_pictures_config,
+    encoder_config,
+    graph_tensors,
+    pictures_config,
+)
 
 
 def test_the_repository(dsah: tuple[Checkpoint, Path], tmp_path: Path) -> None:
@@ -29,6 +36,8 @@ def test_the_repository(dsah: tuple[Checkpoint, Path], tmp_path: Path) -> None:
     assert 'platform: "onnxruntime_onnx"' in text
     assert "max_batch_size: 16" in text
     check_config(text, read_model(source))
+    chain = (tmp_path / "triton/dsah/config.pbtxt").read_text()
+    check_pictures_config(chain, read_model(source))
     export_repository(source, tmp_path / "triton", max_batch=8)  # replaces its own
     assert "max_batch_size: 8" in (encoder / "config.pbtxt").read_text()
     assert [p.name for p in tmp_path.iterdir()] == ["triton"]
@@ -51,6 +60,25 @@ def test_a_configuration_that_does_not_fit_is_refused(
     assert old in text
     with pytest.raises(ExportError, match=r"config\.pbtxt"):
         check_config(text.replace(old, new), model)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("TYPE_STRING dims: [ 1 ]", "TYPE_UINT8 dims: [ 1 ]"),
+        ("TYPE_FP32 dims: [ 12 ]", "TYPE_FP32 dims: [ 13 ]"),
+        ('name: "saliency"', 'name: "attention"'),
+    ],
+)
+def test_the_decode_steps_outputs_are_the_graphs(
+    dsah: tuple[Checkpoint, Path], old: str, new: str
+) -> None:
+    model = read_model(dsah[1] / "model.onnx")
+    text = pictures_config("m", model.contract, max_batch=4)
+    check_pictures_config(text, model)
+    assert old in text
+    with pytest.raises(ExportError, match=r"config\.pbtxt"):
+        check_pictures_config(text.replace(old, new), model)
 
 
 def test_the_batch_dimension_is_left_to_triton(ordinal: tuple[Checkpoint, Path]) -> None:
