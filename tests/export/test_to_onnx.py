@@ -15,7 +15,8 @@ from dsah_infer import Encoder
 from dsah_infer.errors import ExportError, OutputError, UsageError
 from dsah_infer.onnx_file import read_model
 from dsah_train.checkpoint import Checkpoint
-from dsah_train.encode import encode
+from dsah_train.config import METHODS
+from dsah_train.encode import Codes, encode
 from export.cost import graph_cost
 from export.gate import Budget
 from export.onnx_model import serialise
@@ -23,7 +24,7 @@ from export.parity import compare, run_onnx, tie_bound
 from export.pictures import fixed_pictures
 from export.to_onnx import Recipe, export_onnx, judge
 from tests.export.conftest import ROOT, run_script
-from tests.export.tiny_models import SIZE, write_checkpoint
+from tests.export.tiny_models import SIZE, method_checkpoint, write_checkpoint
 
 
 def shapes(model: onnx.ModelProto) -> dict[str, tuple[int, list[int | str]]]:
@@ -96,6 +97,25 @@ def test_every_backbone_exports(backbone: str, tmp_path: Path) -> None:
     assert written.parity.pictures == 21
     operators = {n.op_type for n in onnx.load(tmp_path / "model.onnx").graph.node}
     assert "BatchNormalization" not in operators
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_exports(method: str, tmp_path: Path) -> None:
+    """The network that each method of the registry really trains, not a stand-in for it."""
+    checkpoint = method_checkpoint(tmp_path / "ckpt.pt", method)
+    written = export_onnx(checkpoint, tmp_path / "model.onnx")
+    contract = written.model.contract
+    assert contract.method == method
+    assert contract.has_saliency == ("saliency" in shapes(onnx.load(tmp_path / "model.onnx")))
+    assert (contract.symbol_bits > 1) == (method == "doh")
+    assert written.parity.pictures == 21
+    images = fixed_pictures(SIZE)
+    ours = encode(checkpoint.model, images, checkpoint.contract)
+    with Encoder(tmp_path / "model.onnx", device="cpu", threads=1) as encoder:
+        theirs = Codes(encoder.encode(images), encoder.activations(images))
+    parity = compare(ours, theirs, contract)
+    assert parity.largest_flip < tie_bound(ours.activations)
+    assert parity.flip_rate <= 1e-4
 
 
 def test_attention_at_half_the_side_exports(dsah: tuple[Checkpoint, Path], tmp_path: Path) -> None:

@@ -47,6 +47,12 @@ def write_checkpoint(path: Path, **settings: object) -> Checkpoint:
     return load_checkpoint(path)
 
 
+def method_checkpoint(path: Path, method: str) -> Checkpoint:
+    """A checkpoint of any trained or shallow method, on a small backbone that it can take."""
+    settings = {"doh": {"arity": 4}}.get(method, {"backbone": "alexnet"})
+    return write_checkpoint(path, method=method, **settings)
+
+
 class OrdinalHasher(Hasher):
     """A small network with ordinal codes: K activations per segment, the largest is the symbol."""
 
