@@ -47,11 +47,12 @@ def precision() -> str:
 def cleanups() -> str:
     """Graphs before and after."""
     rows = [
-        (r["graph"], str(r["nodes"]), f"{r['MACs'] / 1e6:.0f} M", f"{r['bytes'] / 1e6:.2f} MB",
-         f"{r['ms']:.2f}", r["identical"] or "–")
+        (r["graph"], str(r["nodes"]), f"{r['parameters'] / 1e6:.2f} M", f"{r['MACs'] / 1e6:.0f} M",
+         f"{r['bytes'] / 1e6:.2f} MB", f"{r['ms']:.2f}", r["identical"] or "–")
         for r in _rows("cleanups")
     ]  # fmt: skip
-    header = ("graph", "nodes", "MACs", "file", "ms a picture", "identical to the row above")
+    header = ("graph", "nodes", "parameters", "MACs", "file", "ms a picture",
+              "identical to the row above")  # fmt: skip
     return markdown(header, rows)
 
 
@@ -87,10 +88,11 @@ def rivals() -> str:
 def paper() -> str:
     """The paper's pair, and what makes it cheaper."""
     rows = [
-        (r["network"], f"{r['ms']:.0f}", f"{r['bytes'] / 1e6:.0f} MB", f"{r['MACs'] / 1e9:.1f} G")
+        (r["network"], f"{r['ms']:.0f}", f"{r['bytes'] / 1e6:.0f} MB",
+         f"{r['parameters'] / 1e6:.0f} M", f"{r['MACs'] / 1e9:.1f} G")
         for r in _rows("paper")
-    ]
-    return markdown(("network", "ms a picture", "file", "MACs"), rows)
+    ]  # fmt: skip
+    return markdown(("network", "ms a picture", "file", "parameters", "MACs"), rows)
 
 
 def _number(value: float) -> str:
