@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,46 +15,72 @@ from dsah_infer.errors import DeviceError, ExportError, UsageError
 from dsah_infer.tensorrt_library import import_tensorrt
 from dsah_infer.tensorrt_session import TensorRtSession, read_sidecar
 from dsah_train.checkpoint import Checkpoint
+from dsah_train.config import METHODS
+from export import to_tensorrt
 from export.gate import Budget
 from export.pictures import fixed_pictures
-from export.tensorrt_builder import Profile
+from export.tensorrt_builder import Profile, build_plan
 from export.to_onnx import Recipe, export_onnx
 from export.to_tensorrt import export_plan, main, sidecar_path
-from tests.export.tiny_models import SIZE, write_checkpoint
+from tests.export.tiny_models import SIZE, method_checkpoint, write_checkpoint
 
 pytest.importorskip("tensorrt_rtx_bindings", reason="needs the wheels of tensorrt-rtx-cu13")
 
 LOOSE = Budget(max_flip_rate=0.5)
 
 
+#: What an engine of TensorRT for RTX begins with.
+MAGIC = b"vtrt"
+
+
 @pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
-    """One per shape of graph: attention then hashing, one plain stream, ordinal codes."""
+def checkpoint_of(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], Checkpoint]:
+    """The checkpoint of a method; each is made once."""
     folder = tmp_path_factory.mktemp("methods")
-    return {
-        "dsah": write_checkpoint(folder / "dsah.pt", backbone="alexnet"),
-        "dpsh": write_checkpoint(folder / "dpsh.pt", backbone="alexnet", method="dpsh"),
-        "doh": write_checkpoint(folder / "doh.pt", method="doh", arity=4),
-    }
+    return functools.cache(lambda method: method_checkpoint(folder / f"{method}.pt", method))
+
+
+def method_param(method: str) -> object:
+    """Fast for one method of each shape of graph, slow for the others."""
+    fast = method in ("dsah", "doh", "dagh", "dpsh")
+    return pytest.param(method, marks=[] if fast else [pytest.mark.slow])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-@pytest.mark.parametrize("method", ["dsah", "dpsh", "doh"])
+@pytest.mark.parametrize("method", map(method_param, METHODS))
 def test_every_method_builds_in_every_precision(
-    checkpoints: dict[str, Checkpoint], tmp_path: Path, method: str, precision: str
+    checkpoint_of: Callable[[str], Checkpoint], tmp_path: Path, method: str, precision: str
 ) -> None:
     calibration = fixed_pictures(SIZE, 8) if precision == "int8" else None
     recipe = Recipe(precision, "tensorrt", calibration)
     budget = None if precision == "fp32" else LOOSE
-    written = export_onnx(checkpoints[method], tmp_path / "m.onnx", recipe, budget=budget)
+    written = export_onnx(checkpoint_of(method), tmp_path / "m.onnx", recipe, budget=budget)
     assert export_plan(tmp_path / "m.onnx", tmp_path / "m.plan", Profile(1, 4, 16))
-    # A plain plan: TensorRT's own magic first, as trtexec and Triton expect.
-    assert (tmp_path / "m.plan").stat().st_size > 10_000
+    content = (tmp_path / "m.plan").read_bytes()
+    assert content[:4] == MAGIC
+    assert len(content) > 10_000
     facts = read_sidecar(tmp_path / "m.plan")
     assert facts["contract"] == written.model.contract
     assert facts["precision"] == precision
     assert facts["profile"] == {"min": 1, "opt": 4, "max": 16}
     assert facts["onnx_fingerprint"] == written.model.contract.fingerprint
+
+
+def test_a_plan_is_the_builders_bytes_and_nothing_else(
+    ordinal: tuple[Checkpoint, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """trtexec and Triton read a serialised engine from its first byte to its last."""
+    built = []
+
+    def kept(*arguments: Any) -> bytes:
+        built.append(build_plan(*arguments))
+        return built[0]
+
+    monkeypatch.setattr(to_tensorrt, "build_plan", kept)
+    export_plan(ordinal[1] / "model.onnx", tmp_path / "m.plan")
+    assert (tmp_path / "m.plan").read_bytes() == built[0]
 
 
 @pytest.mark.slow
