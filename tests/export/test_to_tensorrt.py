@@ -49,7 +49,7 @@ def method_param(method: str) -> object:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-@pytest.mark.parametrize("method", map(method_param, METHODS))
+@pytest.mark.parametrize("method", [method_param(method) for method in METHODS])
 def test_every_method_builds_in_every_precision(
     checkpoint_of: Callable[[str], Checkpoint], tmp_path: Path, method: str, precision: str
 ) -> None:
