@@ -24,8 +24,9 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from rank_measure import SEED  # noqa: E402
-from rank_sections import SECTIONS, Rows  # noqa: E402
+from ranking.codes import SEED  # noqa: E402
+from ranking.report import missed, plot, report, table  # noqa: E402
+from ranking.sections import SECTIONS  # noqa: E402
 
 from dsah_infer._core import available_cores, available_isas  # noqa: E402
 
@@ -33,12 +34,11 @@ from dsah_infer._core import available_cores, available_isas  # noqa: E402
 def machine() -> dict[str, Any]:
     """Everything a reader needs to judge the figures."""
     cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-        check=False,
+    # The result files that this very run has rewritten do not make the code another.
+    code = ["git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results"]
+    commit, changed = (
+        subprocess.run(c, cwd=HERE.parent, capture_output=True, text=True, check=False).stdout
+        for c in (["git", "rev-parse", "--short", "HEAD"], code)
     )
     return {
         "cpu": cpu[0].split(":")[1].strip() if cpu else platform.processor(),
@@ -46,66 +46,11 @@ def machine() -> dict[str, Any]:
         "isas": available_isas(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("numpy", "faiss-cpu", "usearch", "dsah")},
-        "commit": commit.stdout.strip(),
+        "commit": commit.strip() + ("-dirty" if changed else ""),
         "load average": [round(x, 2) for x in os.getloadavg()],
         "time": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "seed": SEED,
     }
-
-
-def verdict(row: dict[str, Any]) -> str:
-    """Whether a row holds its floor or ceiling; empty if it has none."""
-    value = row.get(
-        "of_64_bit_rate", row.get("times_64_random", row.get("ratio", row.get("value")))
-    )
-    if row.get("floor") is not None:
-        return "yes" if value >= row["floor"] else "NO"
-    if "at_most" in row:
-        return "yes" if value <= row["at_most"] * 1.05 else "NO"
-    return ""
-
-
-def show(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def table(rows: Rows) -> str:
-    """Rows as Markdown, with a last column that says whether the floor holds."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    judged = any(verdict(row) for row in rows)
-    lines = ["| " + " | ".join([*columns, *(["holds"] if judged else [])]) + " |"]
-    lines.append("|" + "---|" * (len(columns) + judged))
-    for row in rows:
-        cells = [show(row[c]) if row.get(c) is not None else "" for c in columns]
-        lines.append("| " + " | ".join([*cells, *([verdict(row)] if judged else [])]) + " |")
-    return "\n".join(lines)
-
-
-def plot(results: dict[str, dict[str, Any]], path: Path) -> None:
-    """Cost against size, and recall against cost."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    rows = results.get("slope", {}).get("rows", [])
-    for who, name in (("ours", "HammingIndex"), ("faiss", "FAISS IndexBinaryFlat")):
-        left.loglog([r["codes"] for r in rows], [r[f"{who}_us"] for r in rows], "o-", label=name)
-    left.set(xlabel="random 64-bit codes", ylabel="µs per query, top-10, one thread")
-    rows = results.get("recall", {}).get("rows", [])
-    for name, n in dict.fromkeys((r["index"], r["codes"]) for r in rows):
-        some = [r for r in rows if (r["index"], r["codes"]) == (name, n)]
-        style = "*" if name == "HammingIndex" else "o-"
-        right.semilogx(
-            [r["us"] for r in some], [r["recall"] for r in some], style, label=f"{name}, {n:,}"
-        )
-    right.set(xlabel="µs per query, top-100, one thread", ylabel="recall (learned-like codes)")
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend(fontsize="small")
-    figure.savefig(path, dpi=120)
 
 
 def main() -> int:
@@ -128,19 +73,13 @@ def main() -> int:
     results = {n: json.loads((target / f"{n}.json").read_text())
                for n in SECTIONS if (target / f"{n}.json").exists()}  # fmt: skip
     command = "python bench/rank.py" + (" --quick" if arguments.quick else "")
-    parts = [f"# The ranker against FAISS and USearch\n\nMeasured by `{command}`."]
-    for name, result in results.items():
-        parts.append(f"## {name}\n\n{SECTIONS[name].__doc__}\n\n{table(result['rows'])}\n")
-        facts = ", ".join(f"{key}: {value}" for key, value in result["machine"].items())
-        parts.append(f"<sub>{facts}; {result['seconds']:.0f} s</sub>")
-    target.with_suffix(".md").write_text("\n\n".join(parts) + "\n")
+    target.with_suffix(".md").write_text(report(results, command))
     target.with_suffix(".json").write_text(json.dumps(results, indent=1))
     plot(results, target.with_suffix(".png"))
     if arguments.quick:
         print("\nfloors are for full sizes: those of a quick run say nothing")
         return 0
-    missed = [f"{n}: {r}" for n, x in results.items() for r in x["rows"] if verdict(r) == "NO"]
-    print("\nfloors missed:", *(missed or ["none"]), sep="\n  ")
+    print("\nfloors missed:", *(missed(results) or ["none"]), sep="\n  ")
     return 0
 
 

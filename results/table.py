@@ -1,6 +1,6 @@
 """Write the tables of README.md, docs/results.md and docs/export.md from the result files.
 
-    python results/table.py            # rewrite both
+    python results/table.py            # rewrite them
     python results/table.py --check    # exit 1 if they are not what the files say
 
 A table stands between ``<!-- results:NAME -->`` and ``<!-- /results:NAME -->``.

@@ -1,0 +1,1 @@
+"""What bench/rank.py measures: one file per kind of question."""
