@@ -124,30 +124,19 @@ class SectionWriter {
 
 void write_codes(const Snapshot& snapshot, SectionWriter& out, Stop& stop) {
     const Layout& layout = snapshot.layout;
-    if (!snapshot.alive && snapshot.pieces.size() == 1) {  // already as the file wants it
-        const Piece& piece = snapshot.pieces[0];
-        const std::size_t whole = piece.rows / kBlockRows * kBlockRows;
-        out.write(piece.codes(), whole * layout.stride);
-        if (whole == piece.rows) return;
-        // The last block may still be filled by a writer: take only the rows of this snapshot.
-        std::vector<std::uint8_t> block(layout.block_bytes()), code(layout.bytes);
-        for (std::size_t i = whole; i < piece.rows; ++i) {
-            layout.fetch(piece.codes(), i, code.data());
-            layout.store(block.data(), i - whole, code.data(), 1);
-        }
-        return out.write(block.data(), block.size());
-    }
-    std::vector<std::uint8_t> chunk(layout.size_bytes(kChunkRows)), code(layout.bytes);
+    std::vector<std::uint8_t> chunk(layout.size_bytes(kChunkRows));
     std::size_t filled = 0;
-    snapshot.for_each_live(stop, [&](std::size_t, const Piece& piece, std::size_t i) {
-        layout.fetch(piece.codes(), i, code.data());
-        layout.store(chunk.data(), filled, code.data(), 1);
-        if (++filled == kChunkRows) {
+    const auto append = [&](const std::uint8_t* codes, std::size_t row, std::size_t count) {
+        for (std::size_t some; count; row += some, count -= some) {
+            some = std::min(count, kChunkRows - filled);
+            layout.copy(chunk.data(), filled, codes, row, some);
+            if ((filled += some) < kChunkRows) continue;
             out.write(chunk.data(), chunk.size());
-            std::fill(chunk.begin(), chunk.end(), 0);
+            std::fill(chunk.begin(), chunk.end(), std::uint8_t{0});  // padding of the last block
             filled = 0;
         }
-    });
+    };
+    snapshot.for_each_live_run(stop, append);
     out.write(chunk.data(), layout.size_bytes(filled));
 }
 

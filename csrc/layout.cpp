@@ -57,6 +57,21 @@ void Layout::store(std::uint8_t* codes, std::size_t first, const std::uint8_t* p
     }
 }
 
+void Layout::copy(std::uint8_t* to, std::size_t to_row, const std::uint8_t* from,
+                  std::size_t from_row, std::size_t count) const {
+    if (flat()) {
+        if (count) std::memcpy(to + to_row * stride, from + from_row * stride, count * stride);
+        return;
+    }
+    for (std::size_t some; count; to_row += some, from_row += some, count -= some) {
+        some =
+            std::min({count, kBlockRows - to_row % kBlockRows, kBlockRows - from_row % kBlockRows});
+        for (std::uint32_t lane = 0; lane < lanes(); ++lane)
+            std::memcpy(at(to, to_row, lane), at(from, from_row, lane),
+                        some * (lane < words ? 8 : tail));
+    }
+}
+
 void Layout::fetch(const std::uint8_t* codes, std::size_t row, std::uint8_t* packed) const {
     for (std::uint32_t lane = 0; lane < lanes(); ++lane) {
         const std::uint32_t width = lane < words ? 8 : tail;

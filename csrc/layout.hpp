@@ -73,6 +73,9 @@ struct Layout {
     /// Store `count` packed codes (row-major, `bytes` each) from row `first` on.
     void store(std::uint8_t* codes, std::size_t first, const std::uint8_t* packed,
                std::size_t count) const;
+    /// Copy `count` stored rows to another place of the same layout, any rows to any rows.
+    void copy(std::uint8_t* to, std::size_t to_row, const std::uint8_t* from, std::size_t from_row,
+              std::size_t count) const;
     /// Inverse of store for one row.
     void fetch(const std::uint8_t* codes, std::size_t row, std::uint8_t* packed) const;
     /// One packed code as lanes of 64 bits (a tail zero-extended), as kernels take a query.

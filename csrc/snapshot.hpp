@@ -105,6 +105,27 @@ struct Snapshot {
     void for_each_live(F&& f) const {
         for_each_live(Stop::never(), std::forward<F>(f));
     }
+    /// Calls f(codes, row, count) for live rows that lie one behind the other, in row order: they
+    /// are rows [row, row + count) of `codes`.
+    template <class F>
+    void for_each_live_run(Stop& stop, F&& f) const {
+        for (const Piece& piece : pieces)
+            piece.parts(0, piece.rows,
+                        [&](const std::uint8_t* codes, std::size_t base, std::size_t begin,
+                            std::size_t end) {
+                            in_steps(end - begin, 16384, stop,
+                                     [&](std::size_t first, std::size_t last) {
+                                         std::size_t i = begin + first, run = i;
+                                         for (last += begin; i < last; i = run) {
+                                             while (i < last && !is_alive(piece.first + i)) ++i;
+                                             run = alive ? i : last;
+                                             while (run < last && is_alive(piece.first + run))
+                                                 ++run;
+                                             if (run > i) f(codes, i - base, run - i);
+                                         }
+                                     });
+                        });
+    }
 };
 
 }  // namespace dsah
