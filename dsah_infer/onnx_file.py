@@ -9,17 +9,20 @@ so one changed byte of a weight, of the graph or of the contract is noticed befo
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsah_infer.contract import METADATA_KEY, CodeContract
+from dsah_infer.contract import METADATA_KEY, STORED_SYMBOL_BITS, CodeContract
 from dsah_infer.errors import ContractError, ModelFileError
 from dsah_infer.preprocess import check_rule
 
 __all__ = ["ModelFile", "looks_like_onnx", "read_model", "seal"]
 
 _MAX_DEPTH = 32
+#: Of one Protocol Buffers message.
+_MAX_BYTES = 2**31 - 1
 _METADATA = 14
 #: Where tensors hide: message -> {field number: message inside}.
 _INSIDE = {
@@ -65,13 +68,20 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
     """Read and check an exported model.
 
     Raises:
-        ModelFileError: Missing, not ONNX, without a contract, with weights in other files, or
-            not the bytes that its fingerprint names.
+        ModelFileError: Missing, no regular file, too large, not ONNX, without a contract, with
+            weights in other files, or not the bytes that its fingerprint names.
         ContractError: The contract is malformed, of a newer format version, or asks for a pixel
             rule that is not known.
     """
     source = Path(path)
     try:
+        status = source.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would hang, a device never end
+            raise ModelFileError(f"{source}: not a regular file; give a file of export/to_onnx.py")
+        if status.st_size > _MAX_BYTES:
+            raise ModelFileError(
+                f"{source}: {status.st_size:,} bytes; one ONNX file holds at most {_MAX_BYTES:,}"
+            )
         data = source.read_bytes()
     except OSError as error:
         raise ModelFileError(f"{source}: {error.strerror or error}") from None
@@ -93,12 +103,7 @@ def _checked(data: bytes) -> CodeContract:
         )
     contract = CodeContract.from_json(entries[0])
     check_rule(contract.pixels)
-    values = contract.segments * (contract.arity if contract.symbol_bits > 1 else 1)
-    if contract.activations != values:
-        raise ModelFileError(
-            f"its contract contradicts itself: {contract.activations} activations for "
-            f"{contract.segments} symbols of arity {contract.arity}, expected {values}"
-        )
+    _check_symbols(contract)
     _refuse_external(memoryview(data), "model", 0)
     found = contract.with_fingerprint(_without_contract(data)).fingerprint
     if found != contract.fingerprint:
@@ -107,6 +112,24 @@ def _checked(data: bytes) -> CodeContract:
             f"{contract.fingerprint or 'none'}; export it again with export/to_onnx.py"
         )
     return contract
+
+
+def _check_symbols(contract: CodeContract) -> None:
+    """K activations for each ordinal symbol, one for each sign."""
+    if STORED_SYMBOL_BITS.get(contract.arity) != contract.symbol_bits:
+        raise ModelFileError(
+            f"its contract contradicts itself: symbols of arity {contract.arity} in "
+            f"{contract.symbol_bits} bits; allowed: {STORED_SYMBOL_BITS} (arity: bits)"
+        )
+    allowed = [contract.segments * contract.arity]
+    if contract.symbol_bits == 1:
+        allowed.insert(0, contract.segments)
+    if contract.activations not in allowed:
+        raise ModelFileError(
+            f"its contract contradicts itself: {contract.activations} activations for "
+            f"{contract.segments} symbols of arity {contract.arity}, expected "
+            f"{' or '.join(map(str, allowed))}"
+        )
 
 
 def _without_contract(data: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def test_foreign_files(opened: Open, content: bytes, says: str) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="No such file"):
         Encoder(tmp_path / "none.onnx")
-    with pytest.raises(ModelFileError, match="directory"):
+    with pytest.raises(ModelFileError, match="not a regular file"):
         Encoder(tmp_path)
 
 
@@ -132,6 +133,19 @@ def test_a_changed_contract_is_noticed(opened: Open) -> None:
     model.metadata_props[0].value = text.replace('"space":"tiny-12-0"', '"space":"tiny-12-1"')
     with pytest.raises(ModelFileError, match="changed after its export"):
         opened(model.SerializeToString())
+
+
+def test_what_is_no_file_or_too_large_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe.onnx")
+    for path in (pipe, Path("/dev/zero"), tmp_path):
+        with pytest.raises(ModelFileError, match="not a regular file"):
+            Encoder(path)
+    with (tmp_path / "long.onnx").open("wb") as stream:
+        stream.truncate(2**31)
+    with pytest.raises(ModelFileError, match="2,147,483,648 bytes; one ONNX file holds at most"):
+        Encoder(tmp_path / "long.onnx")
+    with pytest.raises(ModelFileError, match="No such file"):
+        Encoder(tmp_path / "none.onnx")
 
 
 def external(tensor: TensorProto, location: str) -> None:
@@ -234,6 +248,10 @@ def newer_opset(model: ModelProto) -> None:
         (newer_opset, CONTRACT, "refuses it"),
         (lambda _: None, CONTRACT.replace(bits=24, activations=24, info_bits=24), "'activations'"),
         (lambda _: None, CONTRACT.replace(bits=16, info_bits=16, activations=12), "12 activations"),
+        (lambda _: None, CONTRACT.replace(activations=24), "'activations'"),
+        (lambda _: None, CONTRACT.replace(arity=3), "arity 3 in 1 bits"),
+        (lambda _: None, CONTRACT.replace(arity=4), "arity 4 in 1 bits"),
+        (lambda _: None, CONTRACT.replace(symbol_bits=2, arity=4, activations=12), "expected 24"),
         (lambda _: None, CONTRACT.replace(has_saliency=False), "'saliency'"),
         (lambda _: None, CONTRACT.replace(pixels=PixelRule()),
          r"'images' is tensor\(uint8\)\['n', 32, 32, 3\]"),
