@@ -27,7 +27,8 @@ from dsah_infer.providers import (
     library_error,
     preload,
 )
-from dsah_infer.session import OnnxSession
+from dsah_infer.session import OnnxSession, Session
+from dsah_infer.tensorrt_session import TensorRtSession
 
 __all__ = ["Report", "examine"]
 
@@ -139,17 +140,12 @@ def _loaded(names: tuple[str, ...]) -> str:
 
 
 def _runtime(problems: list[str]) -> dict[str, str]:
-    both = clashing_wheels()
-    if both:
-        problems.append(
-            f"{' and '.join(both)} overwrite each other's files: pip uninstall both, install one"
-        )
-        return {"wheels": f"clash: {', '.join(both)}"}
     try:
         runtime = import_onnxruntime()
     except DsahError as error:
         problems.append(str(error))
-        return {"wheels": "none"}
+        both = clashing_wheels()
+        return {"wheels": f"clash: {', '.join(both)}" if both else "none"}
     preload(runtime)
     facts = {"version": runtime.__version__}
     for provider in runtime.get_available_providers():
@@ -161,15 +157,25 @@ def _runtime(problems: list[str]) -> dict[str, str]:
 
 def _probe(model: str | os.PathLike[str], device: str, problems: list[str]) -> dict[str, str]:
     try:
+        if Path(model).suffix == ".plan":
+            engine = TensorRtSession(Path(model), device)
+            facts = _run_once(model, device, engine)
+            engine.close()
+            return facts
         session = OnnxSession(read_model(model), device, available_cores(), record_nodes=True)
-        size = session.contract.pixels.size
-        session.run(["codes"], np.zeros((1, size, size, 3), np.uint8))
-        facts = {"model": str(model), "device": f"{device} -> {session.provider}"}
+        facts = _run_once(model, device, session)
         for provider, operators in session.node_providers().items():
             counts = ", ".join(f"{n} {name}" for name, n in Counter(operators).most_common())
             facts[provider] = f"{len(operators)} nodes: {counts}"
         session.close()
     except DsahError as error:
-        problems.append(str(error))
+        if str(error) not in problems:  # a missing onnxruntime was named above
+            problems.append(str(error))
         return {"model": f"{model}: failed"}
     return facts
+
+
+def _run_once(model: str | os.PathLike[str], device: str, session: Session) -> dict[str, str]:
+    size = session.contract.pixels.size
+    session.run(["codes"], np.zeros((1, size, size, 3), np.uint8))
+    return {"model": str(model), "device": f"{device} -> {session.provider}"}

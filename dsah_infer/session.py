@@ -6,7 +6,10 @@ session reports as its first provider.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import logging
+import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -16,9 +19,18 @@ import numpy.typing as npt
 from dsah_infer.contract import CodeContract
 from dsah_infer.errors import DeviceError, ModelFileError, UsageError
 from dsah_infer.onnx_file import ModelFile
-from dsah_infer.providers import DEVICES, best_device, import_onnxruntime, preload, why_not
+from dsah_infer.providers import (
+    DEVICES,
+    OPTIONS,
+    best_device,
+    import_onnxruntime,
+    preload,
+    why_not,
+)
 
 __all__ = ["OnnxSession", "Session", "output_shapes"]
+
+log = logging.getLogger("dsah_infer")
 
 
 class Session(Protocol):
@@ -58,12 +70,15 @@ class OnnxSession:
         if device not in ("auto", *DEVICES):
             raise UsageError(f"device {device!r}; allowed: auto, {', '.join(DEVICES)}")
         runtime = import_onnxruntime()
-        device = best_device(runtime) if device == "auto" else device
+        wanted = best_device(runtime) if device == "auto" else device
         self.contract = model.contract
-        self._session: Any = _open(runtime, model.data, device, threads, record_nodes)
+        self._session: Any = _open(runtime, model.data, wanted, threads, record_nodes)
         self.provider: str = self._session.get_providers()[0]
-        if self.provider != DEVICES[device][0]:
-            raise _did_not_come_up(runtime, device)
+        if self.provider != DEVICES[wanted][0]:
+            if device != "auto":
+                raise _did_not_come_up(runtime, device)
+            reason = why_not(runtime, DEVICES[wanted][0])
+            log.warning("%s is not used, running on the CPU: %s", wanted.upper(), reason)
         _check_graph(self._session, self.contract)
 
     def run(self, outputs: Sequence[str], images: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
@@ -136,7 +151,14 @@ def _open(runtime: Any, data: bytes, device: str, threads: int, record_nodes: bo
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     providers = [name for name in DEVICES[device] if name in available]
     try:
-        return runtime.InferenceSession(data, options, providers=providers)
+        # With a device it may print to stdout that it falls back: no place for what is no result.
+        with contextlib.redirect_stdout(sys.stderr if device != "cpu" else sys.stdout):
+            return runtime.InferenceSession(
+                data,
+                options,
+                providers=providers,
+                provider_options=[dict(OPTIONS[name]) for name in providers],
+            )
     except Exception as error:  # the binding's classes differ between releases
         reason = " ".join(str(error).split())[:300]
         raise ModelFileError(f"onnxruntime {runtime.__version__} refuses it: {reason}") from error
