@@ -13,9 +13,9 @@ Training, evaluation and runtime all call `load_picture`; nothing else decodes a
 4. **Crop.** The centre square whose side is ``crop`` times the shorter side, in fractions of a
    pixel. Only this box, and the few pixels around it that the filter needs, goes on.
 5. **Orientation** of EXIF is applied; one that cannot be read counts as upright.
-6. **Colour.** 16-bit grey v becomes round(v / 257); transparency is laid over white; CMYK,
-   palette, grey and the rest become RGB by Pillow's rule. Colour profiles are not applied.
-   Floating-point pictures have no known range and are refused.
+6. **Colour.** 16-bit grey v becomes round(v / 257), 16-bit colour keeps its high bytes;
+   transparency is laid over white; CMYK, palette, grey and the rest become RGB by Pillow's rule.
+   Colour profiles are not applied. Floating-point pictures have no known range and are refused.
 7. **Resize.** Once, to S x S, with Pillow's antialiased filter ``filter`` on the RGB bytes.
 """
 
@@ -145,10 +145,10 @@ def check_rule(rule: PixelRule) -> None:
     Raises:
         ContractError: Its version or filter is not known, or its size or crop impossible.
     """
-    if rule.version > RULE_VERSION or rule.filter not in _FILTERS:
+    if not 1 <= rule.version <= RULE_VERSION or rule.filter not in _FILTERS:
         raise ContractError(
             f"pixel rule version {rule.version} with filter {rule.filter!r} is not known; this "
-            f"dsah knows versions up to {RULE_VERSION} and {', '.join(_FILTERS)}; upgrade dsah"
+            f"dsah knows versions 1 to {RULE_VERSION} and {', '.join(_FILTERS)}; upgrade dsah"
         )
     if not (1 <= rule.size <= 4096 and 0 < rule.crop <= 1):
         raise ContractError(
@@ -254,6 +254,9 @@ def _rgb(image: Image.Image) -> Image.Image:
         raise _UnusableError("floating-point pixels have no known range; save it as 8 or 16 bit")
     if image.mode == "I" or image.mode.startswith("I;16"):
         wide = np.asarray(image).astype(np.int32)
+        clear = image.info.get("transparency")  # the one value that stands for nothing
+        if isinstance(clear, int):
+            wide[wide == clear] = 65535  # white
         np.clip(wide, 0, 65535, out=wide)
         wide += 128
         wide //= 257

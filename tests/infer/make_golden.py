@@ -1,16 +1,20 @@
 """Makes the golden pictures and their codes once: python -m tests.infer.make_golden
 
-The pictures stay as committed: they stand for files that people already have. Run this again
-only with a new version of the pixel rule, and say so in the changelog.
+Pictures that are there stay as they are: they stand for files that people already have. Run this
+again to add pictures; codes that change need a new version of the pixel rule and a word in the
+changelog.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from dsah_infer import Encoder
@@ -20,6 +24,8 @@ GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 ORIENTATION = 0x0112
 #: Far above what runtimes differ in (1e-6), so that codes can be compared exactly.
 CLOSE_CALL = 1e-4
+#: Width and height of the pictures with 16 bits per channel; they hardly compress.
+DEEP = (48, 36)
 #: The turn that a viewer applies for each EXIF orientation, undone to store the picture.
 STORED_BY = {
     1: None,
@@ -68,6 +74,7 @@ def pictures() -> dict[str, bytes]:
         "png-la.png": (rgba.convert("LA"), {}),
         "png-p.png": (palette, {}),
         "png-p-transparent.png": (palette, {"transparency": commonest}),
+        "png-l-transparent.png": (grey, {"transparency": int(np.asarray(grey)[0, 0])}),
         "png-rgb.png": (rgb, {}),
         "png-rgb-transparent.png": (rgb, {"transparency": (255, 0, 0)}),
         "png-rgba.png": (rgba, {}),
@@ -77,21 +84,48 @@ def pictures() -> dict[str, bytes]:
         "jpeg-progressive.jpg": (rgb, {"quality": 90, "progressive": True}),
         "jpeg-l.jpg": (grey, {"quality": 90}),
         "jpeg-cmyk.jpg": (rgb.convert("CMYK"), {"quality": 90}),
+        "two-pictures.mpo": (
+            frames[0],
+            {"quality": 90, "save_all": True, "append_images": [frames[1].copy()]},
+        ),
         "jpeg-large-draft.jpg": (scene(900, 700).convert("RGB"), {"quality": 60}),
         "webp-lossy.webp": (rgb, {"quality": 80}),
+        "webp-turned.webp": (
+            rgb.transpose(Image.Transpose.ROTATE_90),
+            {"lossless": True, "exif": exif(6)},
+        ),
         "webp-rgba.webp": (rgba, {"lossless": True, "exact": True}),
         "webp-animated.webp": (frames[0], {"save_all": True, "append_images": frames[1:]}),
         "gif-animated.gif": (palette, {"save_all": True, "append_images": frames[1:]}),
+        "gif-transparent.gif": (palette, {"transparency": commonest}),
         "bmp.bmp": (rgb.resize((48, 36)), {}),
         "ppm.ppm": (rgb.resize((48, 36)), {}),
         "tiff-lzw.tiff": (rgb, {"compression": "tiff_lzw"}),
         "tiff-cmyk.tiff": (rgb.convert("CMYK"), {"compression": "tiff_lzw"}),
         "tiff-i16.tiff": (wide, {"compression": "tiff_lzw"}),
+        "tiff-i16-big-endian.tiff": (Image.fromarray(np.asarray(wide).astype(">u2")), {}),
+        "tiff-i32.tiff": (
+            Image.fromarray(np.asarray(wide).astype(np.int32)),
+            {"compression": "tiff_deflate"},
+        ),
+        "tiff-pages.tiff": (
+            frames[0],
+            {
+                "compression": "tiff_deflate",
+                "save_all": True,
+                "append_images": [rgb.resize((24, 18))],
+            },
+        ),
         "tiff-turned.tiff": (
             rgb.transpose(Image.Transpose.ROTATE_90),
             {"compression": "tiff_lzw", "tiffinfo": {ORIENTATION: 6}},
         ),
         "avif.avif": (rgb, {"quality": 80}),
+        "avif-rgba.avif": (rgba, {"quality": 80}),
+        "avif-turned.avif": (
+            rgb.transpose(Image.Transpose.ROTATE_90),
+            {"quality": 80, "exif": exif(6)},
+        ),
         "tiny-1x1.png": (rgb.resize((1, 1)), {}),
         "row-30000x1.png": (rgb.resize((30000, 1)), {}),
         "column-1x30000.png": (rgb.resize((1, 30000)), {}),
@@ -104,19 +138,51 @@ def pictures() -> dict[str, bytes]:
     for name, (image, options) in made.items():
         stream = io.BytesIO()
         kind = {"jpg": "JPEG", "ppm": "PPM"}.get(name.rpartition(".")[2], name.rpartition(".")[2])
-        image.save(stream, kind.upper(), **options)
+        image.copy().save(stream, kind.upper(), **options)  # JPEG leaves settings in the picture
         files[name] = stream.getvalue()
     files["wrong-extension.png"] = files["jpeg-rgb.jpg"]
-    return files
+    return files | _deep_pngs()
+
+
+def _deep_pngs() -> dict[str, bytes]:
+    """16 bits per channel, which Pillow reads and does not write."""
+    rgba = np.asarray(scene(*DEEP)).astype(np.uint16) * 257
+    rgba[..., 0] ^= 0x55  # low bytes of their own: scaling and cutting differ
+    grey = np.asarray(scene(*DEEP).convert("LA")).astype(np.uint16) * 257
+    commonest = int(np.bincount(grey[..., 0].ravel()).argmax())
+    return {
+        "png-rgb16.png": deep_png(2, rgba[..., :3]),
+        "png-rgba16.png": deep_png(6, rgba),
+        "png-la16.png": deep_png(4, grey),
+        "png-i16-transparent.png": deep_png(0, grey[..., :1], struct.pack(">H", commonest)),
+    }
+
+
+def deep_png(colour: int, samples: npt.NDArray[np.uint16], transparent: bytes = b"") -> bytes:
+    """A PNG of 16-bit samples (H, W, channels) with PNG's number of the colour type."""
+    height, width, _ = samples.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))]
+    if transparent:
+        chunks.append((b"tRNS", transparent))
+    chunks += [(b"IDAT", zlib.compress(rows, 9)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
 
 
 def main() -> None:
     """Write pictures, model and codes; refuse if a bit is too close to call."""
     GOLDEN.mkdir(parents=True, exist_ok=True)
-    model = write_tiny_model(GOLDEN / "model.onnx", 48)
-    for name, content in pictures().items():
-        (GOLDEN / name).write_bytes(content)
-    names = sorted(pictures())
+    model = GOLDEN / "model.onnx"
+    if not model.exists():
+        write_tiny_model(model, 48)
+    made = pictures()
+    for name, content in made.items():
+        if not (GOLDEN / name).exists():
+            (GOLDEN / name).write_bytes(content)
+    names = sorted(made)
     with Encoder(model) as encoder:
         codes = encoder.encode([GOLDEN / name for name in names])
         margins = np.abs(encoder.activations([GOLDEN / name for name in names])).min(axis=1)

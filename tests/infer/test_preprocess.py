@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, features
 
@@ -23,7 +23,7 @@ from dsah_infer import Encoder, preprocess
 from dsah_infer.contract import PixelRule
 from dsah_infer.errors import ContractError, PictureError
 from dsah_infer.preprocess import load_picture
-from tests.infer.make_golden import GOLDEN, exif, scene
+from tests.infer.make_golden import DEEP, GOLDEN, deep_png, exif, scene
 
 RULE = PixelRule(size=32)
 CODES = json.loads((GOLDEN / "codes.json").read_text())
@@ -60,7 +60,7 @@ def test_golden_codes(name: str) -> None:
 def test_golden_files_are_all_covered_and_small() -> None:
     files = {path.name: path.stat().st_size for path in GOLDEN.iterdir()}
     assert set(files) == {*CODES, "codes.json", "model.onnx"}
-    assert sum(files.values()) < 300_000
+    assert sum(files.values()) < 320_000
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -70,7 +70,10 @@ def test_every_orientation_is_the_upright_picture_to_the_byte(orientation: int) 
     np.testing.assert_array_equal(turned, expected)
 
 
-@pytest.mark.parametrize("name", ["png-rgb.png", "tiff-lzw.tiff", "tiff-turned.tiff"])
+@pytest.mark.parametrize(
+    "name",
+    ["png-rgb.png", "tiff-lzw.tiff", "tiff-turned.tiff", "tiff-pages.tiff", "webp-turned.webp"],
+)
 def test_lossless_formats_agree_to_the_byte(name: str) -> None:
     expected = slow_twin(scene().convert("RGB"), RULE)
     np.testing.assert_array_equal(load_picture(GOLDEN / name, RULE), expected)
@@ -80,6 +83,7 @@ def test_lossless_formats_agree_to_the_byte(name: str) -> None:
 
 
 @settings(max_examples=40, deadline=None)
+@example(width=37, height=37, size=37, crop=0.3, orientation=1)
 @given(
     width=st.integers(1, 90),
     height=st.integers(1, 90),
@@ -97,8 +101,10 @@ def test_cropping_first_moves_no_byte_by_more_than_rounding(
     with Image.open(io.BytesIO(content)) as image:
         expected = slow_twin(image, rule)
     difference = np.abs(load_picture(content, rule).astype(int) - expected)
-    # Pillow rounds to bytes after each of its two passes, and their order depends on the frame.
-    assert difference.max() <= 1
+    # Pillow rounds to bytes after each of its two passes, whose order depends on the frame; a box
+    # that moved by whole pixels has another last bit, and a half then rounds the other way.
+    assert difference.max() <= 2
+    assert (difference > 1).mean() < 0.01
 
 
 @pytest.mark.parametrize("kind", ["bilinear", "bicubic", "lanczos"])
@@ -143,6 +149,31 @@ def test_sixteen_bits_are_scaled_not_cut() -> None:
     rule = PixelRule(size=64, crop=1.0)
     square = load_picture(encoded(Image.fromarray(ramp), "PNG"), rule)
     np.testing.assert_array_equal(square[0, :, 0], np.round(ramp[0] / 257))
+
+
+@pytest.mark.parametrize("name", ["tiff-i16.tiff", "tiff-i16-big-endian.tiff", "tiff-i32.tiff"])
+def test_wide_grey_is_the_same_in_every_layout(name: str) -> None:
+    expected = load_picture(GOLDEN / "png-i16.png", RULE)
+    np.testing.assert_array_equal(load_picture(GOLDEN / name, RULE), expected)
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_wide_colour_keeps_its_high_bytes(alpha: bool) -> None:
+    image = scene(*DEEP) if alpha else scene(*DEEP).convert("RGB")
+    name = "png-rgba16.png" if alpha else "png-rgb16.png"
+    np.testing.assert_array_equal(load_picture(GOLDEN / name, RULE), load_picture(image, RULE))
+
+
+def test_a_transparent_value_of_wide_grey_is_white() -> None:
+    rule = PixelRule(size=2, crop=1.0)
+    samples = np.array([[[257], [514]], [[51400], [257]]], np.uint16)
+    square = load_picture(deep_png(0, samples, b"\x01\x01"), rule)
+    np.testing.assert_array_equal(square[..., 0], [[255, 2], [200, 255]])
+
+
+def test_the_first_of_two_pictures_counts() -> None:
+    both = load_picture(GOLDEN / "two-pictures.mpo", RULE)
+    np.testing.assert_array_equal(both, load_picture(GOLDEN / "jpeg-rgb.jpg", RULE))
 
 
 def test_a_jpeg_is_drafted_but_never_below_twice_the_target(
@@ -260,7 +291,14 @@ def test_damaged_exif_counts_as_upright() -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", [PixelRule(version=2), PixelRule(filter="spline"), PixelRule(size=0), PixelRule(crop=0)]
+    "rule",
+    [
+        PixelRule(version=2),
+        PixelRule(version=0),
+        PixelRule(filter="spline"),
+        PixelRule(size=0),
+        PixelRule(crop=0),
+    ],
 )
 def test_an_unknown_rule_is_refused(rule: PixelRule) -> None:
     with pytest.raises(ContractError, match="pixel rule"):
