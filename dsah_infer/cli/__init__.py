@@ -15,6 +15,13 @@ __all__ = ["main"]
 
 VERBS = (encode, index, search, add, remove, info, dedup, saliency, doctor)
 INTERRUPTED = 130
+_EXAMPLES = """examples:
+  dsah index photos/ -m model.onnx -o gallery.dsah
+  dsah search gallery.dsah query.jpg -k 10 --html result.html
+  dsah doctor -m model.onnx
+
+'dsah VERB --help' shows the options of a verb, with examples.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dsah",
         description="Pictures to binary codes to ranked galleries, from one exported model.",
-        epilog="'dsah VERB --help' shows the options of a verb, with examples.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"dsah {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")

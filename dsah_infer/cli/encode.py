@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Encode and write."""
     out = options.writable(args.out, args.model, *args.images)
-    names = options.writable(args.names) if args.names else None
+    names = options.writable(args.names, args.out, args.model, *args.images) if args.names else None
     paths = options.picture_paths(args.images)
     with options.open_encoder(args, args.model) as encoder:
         kept, codes = options.encode_paths(encoder, paths, args.on_error)

@@ -5,7 +5,7 @@ examples:
   dsah info gallery.dsah --items
   dsah info RUN/ckpt.pt --json
 
-A checkpoint is read without PyTorch, from the .json that training writes beside it.
+A checkpoint is read without PyTorch.
 """
 
 from __future__ import annotations

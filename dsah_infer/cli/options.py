@@ -159,14 +159,14 @@ def writable(path: str, *inputs: str | None) -> Path:
 
     Args:
         path: The output file.
-        inputs: Files that the command reads and that it therefore must not replace.
+        inputs: Files that the command reads, or writes too, and that must not be replaced.
 
     Raises:
         UsageError: Its folder does not exist, it is a folder, or it is one of the inputs.
     """
     target = Path(path)
     if any(given and target.resolve() == Path(given).resolve() for given in inputs):
-        raise UsageError(f"{target} is an input of this command; name another output file")
+        raise UsageError(f"{target} has another part in this command; name another output file")
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise UsageError(f"{target}: cannot be written; name a file in an existing folder")
     return target

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ import pytest
 from PIL import Image
 
 from dsah_infer import Encoder
-from dsah_infer.cli import main
+from dsah_infer.cli import _parser, main
 from dsah_infer.contract import CHECKPOINT_RECORD
 from dsah_infer.gallery import Gallery
 from tests.infer.tiny_model import write_tiny_model
@@ -237,6 +239,8 @@ def test_doctor_runs_the_model_and_places_its_nodes(model: Path, capsys: Capture
         (["info", "{t}/none"], 1, "No such file"),
         (["saliency", "{p}", "-m", "{m}", "-o", "{t}/o.txt"], 2, ".png"),
         (["encode", "{p}", "-m", "{m}", "-o", "{t}/c.npy", "--threads", "0"], 2, "threads"),
+        (["encode", "{p}", "-m", "{m}", "-o", "{t}/c", "--names", "{t}/c"], 2, "another part"),
+        (["encode", "{p}", "-m", "{m}", "-o", "{t}/c", "--names", "{m}"], 2, "another part"),
         (["encode", "{p}", "-m", "{m}", "-o", "{t}/c.npy", "--device", "cuda"], 1, "CUDA"),
     ],
 )
@@ -265,11 +269,30 @@ VERBS = "encode index search add remove info dedup saliency doctor"
 
 
 @pytest.mark.parametrize("verb", VERBS.split())
-def test_every_verb_has_help_with_examples(verb: str, capsys: Captured) -> None:
+def test_every_verb_has_help_with_examples_that_it_takes(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
     with pytest.raises(SystemExit) as caught:
         main([verb, "--help"])
     assert caught.value.code == 0
-    assert f"  dsah {verb} " in capsys.readouterr().out or verb == "doctor"
+    text = capsys.readouterr().out
+    examples = re.findall(rf"^  (dsah {verb}.*)$", text, re.MULTILINE)
+    assert examples
+    monkeypatch.chdir(tmp_path)
+    for name in ("list.txt", "gone.txt"):  # named as @list.txt
+        (tmp_path / name).write_text("a.jpg\n")
+    for example in examples:
+        assert _parser().parse_args(shlex.split(example)[1:]).verb == verb
+
+
+def test_the_first_help_has_examples_too(capsys: Captured) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    examples = re.findall(r"^  (dsah .+)$", text, re.MULTILINE)
+    assert len(examples) >= 3
+    for example in examples:
+        _parser().parse_args(shlex.split(example)[1:])
 
 
 def test_a_list_of_pictures_comes_from_a_file(folder: Path, model: Path, tmp_path: Path) -> None:
