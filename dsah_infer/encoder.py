@@ -56,9 +56,10 @@ class Encoder:
         """Load and check a model.
 
         Args:
-            path: A file written by ``export/to_onnx.py``.
+            path: A file written by ``export/to_onnx.py``, or a ``.plan`` of
+                ``export/to_tensorrt.py`` (unverified: no engine has run in this project).
             device: ``auto`` takes CUDA where it works, else the CPU, and logs which. Any other
-                device comes up or is an error.
+                device comes up or is an error. A plan takes ``auto`` or ``tensorrt``.
             threads: Cores to keep busy, N; default those of the CPU set and cgroup quota.
                 onnxruntime keeps N - 1 threads beside the caller's, and each call that takes
                 several pictures has N more that decode while it lasts (none for N = 1). Neither
@@ -211,10 +212,21 @@ class Encoder:
         )
 
     def benchmark(self, *, batch_size: int | None = None, seconds: float = 2.0) -> Benchmark:
-        """Time inference on noise pictures for about ``seconds``, after two warm-up runs."""
-        return time_inference(
-            self._session.get(), self.threads, batch_size or self.batch_size, seconds
-        )
+        """Time inference on noise pictures for about ``seconds``, after two warm-up runs.
+
+        Args:
+            batch_size: Pictures per run, at least 1; default the encoder's.
+            seconds: How long to measure; at least one run is timed.
+
+        Raises:
+            UsageError: batch_size below 1, seconds not in 0 to 3600.
+        """
+        batch = self.batch_size if batch_size is None else batch_size
+        if batch < 1 or not 0 <= seconds <= 3600:
+            raise UsageError(
+                f"batch_size = {batch}, seconds = {seconds}; allowed: 1 or more, and 0 to 3600"
+            )
+        return time_inference(self._session.get(), self.threads, batch, seconds)
 
     # -- life of the session -------------------------------------------------------------------
 

@@ -175,6 +175,14 @@ def test_benchmark_measures(encoder: Encoder) -> None:
     assert measured.images_per_second == pytest.approx(3e3 / measured.milliseconds)
 
 
+@pytest.mark.parametrize(
+    "given", [{"batch_size": 0}, {"batch_size": -1}, {"seconds": -1}, {"seconds": float("inf")}]
+)
+def test_what_cannot_be_measured_is_refused(encoder: Encoder, given: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="allowed: 1 or more, and 0 to 3600"):
+        encoder.benchmark(**given)
+
+
 def test_pickle_carries_the_path_and_settings(encoder: Encoder, noise: Pictures) -> None:
     copy = pickle.loads(pickle.dumps(encoder))
     assert (copy.threads, copy.batch_size, copy.device) == (2, encoder.batch_size, "auto")
