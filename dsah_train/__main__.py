@@ -15,7 +15,7 @@ from typing import Any
 from dsah_infer.errors import ConfigError, DsahError, UsageError
 from dsah_train import require_torch
 from dsah_train.config import Config
-from dsah_train.config_file import read_file
+from dsah_train.config_file import field_name, read_file
 
 __all__ = ["main"]
 
@@ -66,6 +66,7 @@ def config_from(args: argparse.Namespace) -> Config:
         name, separator, text = item.partition("=")
         if not separator:
             raise ConfigError(f"--set {item}: expected name=value")
+        name = field_name(name)
         try:
             values[name] = json.loads(text)
         except ValueError:
@@ -89,6 +90,8 @@ def run_fit(args: argparse.Namespace) -> int:
         args.data, split_seed=config.split_seed, protocol=config.protocol or None
     )
     print(dataset.summary(), flush=True)
+    if dataset.note:
+        print(f"note: {dataset.note}", flush=True)
     from dsah_train.fit import fit  # after the data: importing torch takes seconds
 
     path = fit(

@@ -9,6 +9,7 @@ from typing import Any
 
 from dsah_infer.contract import MAX_BITS
 from dsah_infer.errors import ConfigError
+from dsah_train.config_checks import check_together, checked_value, nested_lengths
 from dsah_train.presets import preset_values
 
 __all__ = ["METHODS", "Config", "setting"]
@@ -119,6 +120,9 @@ class Config:
     )
     quantization: float = setting(1.0, "weight of the quantization term J_reg, Eq. 11-12")
     hashing_terms: str = setting("both", "semantic terms of Eq. 13", "both", "original", "saliency")
+    hashing_saliency: bool = setting(
+        False, "dsah: J_sal in the hashing step too, as in the first row of Table 4"
+    )
     attention_terms: str = setting("both", "terms of Eq. 14", "both", "semantic", "saliency")
     centres: float = setting(
         300.0, "weight of the class-centre term; pair losses alone collapse at 12 bits"
@@ -170,40 +174,17 @@ class Config:
     protocol: str = setting("", "protocol of the data set; empty: its default")
     select: bool = setting(True, "choose epochs on a part of train, then refit on all of it")
     val_per_class: int = setting(10, "pictures per class in the validation part", within=(1, 1000))
+    patience: int = setting(
+        0,
+        "stop choosing epochs after so many validations without a better one; 0: never",
+        within=(0, 1000),
+    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            kind = {"int": int, "float": float, "bool": bool, "str": str}[str(field.type)]
-            if kind is float and type(value) is int:
-                value = float(value)
-                object.__setattr__(self, field.name, value)
-            if type(value) is not kind:
-                raise ConfigError(f"{field.name} = {value!r} must be of type {kind.__name__}")
-            choices = field.metadata["choices"]
-            if choices and value not in choices:
-                allowed = ", ".join(map(str, choices))
-                raise ConfigError(f"{field.name} = {value!r}, allowed: {allowed}")
-            within = field.metadata["within"]
-            if within and not within[0] <= value <= within[1]:
-                raise ConfigError(f"{field.name} = {value}, allowed: {within[0]} to {within[1]}")
-        per_symbol = self.arity.bit_length() - 1
-        if self.method == "doh" and self.bits % per_symbol:
-            raise ConfigError(
-                f"bits = {self.bits} is not a multiple of {per_symbol}, the bits of one of "
-                f"{self.arity} values (arity)"
-            )
-        if self.teacher and self.method != "dagh":
-            raise ConfigError(f"teacher is a setting of method dagh, not of {self.method}")
-        own = self.attends and self.method in ("dsah", "dagh") and not self.teacher
-        if self.attention_scale != 1 and not own:
-            raise ConfigError(
-                f"attention_scale = {self.attention_scale} needs an attention network to train: "
-                "method dsah, or dagh without teacher, with attention and train_trunk"
-            )
-        if self.method == "dagh" and not self.teacher and self.epochs < 2:
-            raise ConfigError("epochs = 1, allowed: 2 or more, since dagh trains two streams")
-        _ = self.lengths  # raises where ``nested`` makes no sense
+            value = checked_value(field, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+        check_together(self)
 
     @property
     def attends(self) -> bool:
@@ -217,30 +198,15 @@ class Config:
         Raises:
             ConfigError: ``nested`` is no ascending list of lengths that ends with ``bits``.
         """
-        if not self.nested:
-            return (self.bits,)
-        step = self.arity.bit_length() - 1 if self.method == "doh" else 1
-        try:
-            lengths = tuple(int(part) for part in self.nested.split(","))
-        except ValueError:
-            lengths = ()
-        ascending = all(a < b for a, b in zip((0, *lengths), lengths, strict=False))
-        whole = all(n % step == 0 for n in lengths)
-        if not lengths or not ascending or not whole or lengths[-1] != self.bits:
-            raise ConfigError(
-                f"nested = {self.nested!r}, allowed: ascending lengths that end with bits = "
-                f"{self.bits}, such as {self.bits // 4},{self.bits // 2},{self.bits}"
-                + (f"; multiples of {step} for arity {self.arity}" if step > 1 else "")
-            )
-        if self.method in ("itq", "lsh"):
-            raise ConfigError(f"nested codes are learnt; {self.method} learns none")
-        return lengths
+        return nested_lengths(self)
 
     @classmethod
     def with_preset(cls, **changes: Any) -> Config:
         """The preset's values with the given changes on top."""
-        names = (changes.get(n, getattr(cls, n)) for n in ("preset", "method", "backbone"))
-        values = preset_values(*names)
+        preset, method, backbone = (
+            changes.get(name, getattr(cls, name)) for name in ("preset", "method", "backbone")
+        )
+        values = preset_values(preset, method, backbone, changes.get("alternate", ""))
         return cls.from_dict(values | changes)
 
     @classmethod

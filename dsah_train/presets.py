@@ -47,11 +47,15 @@ _OWN: dict[str, dict[str, Any]] = {
     "dpsh": {"quantization": 0.1},
     "dhn": {"quantization": 0.1},
     "csq": {"quantization": 1e-4},
-    "orthohash": {"margin": 0.2},
+    # The published temperature; that of DSaH's own centre term is another one.
+    "orthohash": {"margin": 0.2, "centre_scale": 8.0},
     # One pass over the features is all there is: no epochs to choose.
     "itq": {"epochs": 1, "select": False},
     "lsh": {"epochs": 1, "select": False},
 }
+
+#: The simultaneous variant has weights of its own in the paper (Eq. 18).
+_PAPER_JOINT: dict[str, Any] = {"lambda_": 60.0, "alpha": 0.01}
 
 #: Under ``best``: trunks without normalisation layers and with wide fully connected ones lose their
 #: ImageNet weights to the rate that suits the light trunks. Usual values, not measured here.
@@ -61,15 +65,19 @@ _BACKBONE: dict[str, dict[str, Any]] = {
 }
 
 
-def preset_values(preset: str, method: str, backbone: str) -> dict[str, Any]:
+def preset_values(preset: str, method: str, backbone: str, alternate: str = "") -> dict[str, Any]:
     """The settings in which a preset of a method departs from the defaults.
 
     Args:
         preset: ``best`` or ``paper``.
         method: Name of a method.
         backbone: Name of a backbone.
+        alternate: When networks take turns, where that was asked for.
     """
     own = _OWN.get(method, {})
     if preset != "paper":
         return _BACKBONE.get(backbone, {}) | own
-    return (_PAPER_DSAH if method in ("dsah", "dagh") else _PAPER_RIVAL) | own
+    if method not in ("dsah", "dagh"):
+        return _PAPER_RIVAL | own
+    joint = _PAPER_JOINT if method == "dsah" and alternate == "joint" else {}
+    return _PAPER_DSAH | joint | own

@@ -192,7 +192,10 @@ class DSaH(Method):
         return result
 
     def hashing_terms(self, mu: Tensor, mu_sal: Tensor, targets: Tensor) -> Terms:
-        """Eq. 13, the class-centre term, and their parts; averaged over code lengths."""
+        """Eq. 13, the class-centre term, and their parts; averaged over code lengths.
+
+        ``hashing_saliency`` adds alpha J_sal with both distances attached (Table 4, first row).
+        """
         config, similar = self.config, similarity(targets)
 
         def terms(n: int) -> Terms:
@@ -205,7 +208,11 @@ class DSaH(Method):
                 loss = loss + config.lambda_ * sal
             return {"loss": loss, "semantic": ori, "semantic_sal": sal}
 
-        return average_terms(config.lengths, terms)
+        result = average_terms(config.lengths, terms)
+        if config.hashing_saliency:
+            result["saliency"] = self.saliency_term(mu, mu_sal, similar)
+            result["loss"] = result["loss"] + config.alpha * result["saliency"]
+        return result
 
     def saliency_term(self, mu: Tensor, mu_sal: Tensor, similar: Tensor) -> Tensor:
         """J_sal (Eq. 10), averaged over code lengths."""

@@ -63,6 +63,10 @@ def test_paper_preset_is_the_published_one() -> None:
         ({"attention_scale": 0.5, "attention": False}, "needs an attention network"),
         ({"attention_scale": 0.5, "method": "dagh", "teacher": "x.pt"}, "needs an attention"),
         ({"colour": 1}, "unknown settings"),
+        ({"backbone": "vgg16", "image_size": 240}, "image_size = 240, allowed: multiples of 32"),
+        ({"backbone": "vgg16", "train_size": 100}, "train_size = 100, allowed: multiples"),
+        ({"method": "dpsh", "backbone": "alexnet", "image_size": 48}, "allowed for alexnet: 63"),
+        ({"image_size": 32, "train_size": 33, "attention_scale": 0.5}, "image_size = 32, .* 34"),
     ],
 )
 def test_wrong_settings_say_what_is_allowed(changes: dict[str, object], message: str) -> None:
@@ -74,6 +78,20 @@ def test_whole_numbers_count_as_floats() -> None:
     assert Config(lr=1).lr == 1.0  # type: ignore[arg-type]
     assert Config(nested="12,24,48").lengths == (12, 24, 48)
     assert Config().lengths == (48,)
+
+
+def test_sides_are_refused_only_where_they_matter() -> None:
+    Config(backbone="vgg16", image_size=240, train_size=240, method="dpsh")
+    Config(backbone="vgg16", image_size=240, train_size=240, attention_scale=0.5)
+    Config(backbone="alexnet", method="dpsh", train_trunk=False, train_size=32)
+    Config(backbone="alexnet", method="dpsh", image_size=63, train_size=63)
+
+
+def test_rivals_keep_their_own_weights() -> None:
+    for preset in ("best", "paper"):
+        config = Config.with_preset(method="orthohash", preset=preset)
+        assert (config.centre_scale, config.margin) == (8.0, 0.2)
+    assert Config.with_preset(method="dsah").centre_scale == Config().centre_scale
 
 
 def test_every_field_has_help_and_its_default_is_allowed() -> None:
@@ -90,6 +108,17 @@ def test_files_and_flags_override_in_order(tmp_path: Path, suffix: str) -> None:
     line = ["fit", "--data", "x", "--out", "y", "--config", str(path), "--set", "lr=0.02"]
     config = config_from(build_parser().parse_args([*line, "--seed", "4", "--no-attention"]))
     assert (config.bits, config.lr, config.seed, config.attention) == (24, 0.02, 4, False)
+
+
+def test_names_and_numbers_may_be_written_as_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("lambda: 20\nimage-size: 128\nlr: 5e-4\nweight_decay: 1E-3\nnested: 12,48\n")
+    line = ["fit", "--data", "x", "--out", "y", "--config", str(path)]
+    config = config_from(build_parser().parse_args([*line, "--set", "train-size=96"]))
+    assert (config.lambda_, config.image_size, config.train_size) == (20.0, 128, 96)
+    assert (config.lr, config.weight_decay, config.nested) == (5e-4, 1e-3, "12,48")
+    config = config_from(build_parser().parse_args([*line, "--set", "lambda=5"]))
+    assert config.lambda_ == 5.0
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:

@@ -143,7 +143,9 @@ def test_hash_loss_does_not_bend_the_classifier_through_p() -> None:
 
 
 def test_published_doh_layers_on_alexnet() -> None:
-    model = build_model(tiny.config("doh", backbone="alexnet", fc_dim=16), 3).eval()
+    model = build_model(
+        tiny.config("doh", backbone="alexnet", fc_dim=16, image_size=224, train_size=224), 3
+    ).eval()
     assert isinstance(model, OrdinalHasher)
     with torch.no_grad():
         maps = model.trunk(torch.randn(1, 3, 224, 224))
