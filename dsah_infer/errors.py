@@ -22,6 +22,7 @@ __all__ = [
     "OutputError",
     "PictureError",
     "SpaceMismatchError",
+    "TrainingError",
     "UsageError",
 ]
 
@@ -60,6 +61,10 @@ class ModelFileError(DsahError):
 
 class CheckpointError(DsahError):
     """A training checkpoint cannot be read, is of something else or of a newer version."""
+
+
+class TrainingError(DsahError):
+    """A training went wrong in its numbers, not in its settings: a loss is not finite."""
 
 
 class IndexFileError(DsahError):

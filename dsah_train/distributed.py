@@ -10,8 +10,8 @@ one process.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -19,7 +19,19 @@ from torch import Tensor
 
 from dsah_infer.errors import DeviceError, MissingDependencyError
 
-__all__ = ["agree", "device", "gather", "is_main", "join", "share", "sum_gradients"]
+__all__ = [
+    "agree",
+    "device",
+    "gather",
+    "is_main",
+    "join",
+    "mains",
+    "same_tensor",
+    "share",
+    "sum_gradients",
+]
+
+T = TypeVar("T")
 
 
 def join(wanted: str) -> str:
@@ -123,8 +135,26 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
 
 def agree(value: float) -> float:
     """The main process's value, in every process: decisions must not differ by a rounding."""
+    return mains(lambda: value)
+
+
+def mains(make: Callable[[], T]) -> T:
+    """What ``make`` gives in the main process, in every process; the others do not call it.
+
+    Files that are read to decide something are read so: other machines need not have them.
+    """
     if _world()[1] == 1:
-        return value
-    box = [value]
+        return make()
+    box: list[Any] = [make() if is_main() else None]
     dist.broadcast_object_list(box, src=0)
-    return box[0]
+    return cast(T, box[0])
+
+
+def same_tensor(value: Tensor) -> Tensor:
+    """Overwrite a tensor by the main process's, in every process; returns it.
+
+    What every process computes for itself, on perhaps another kind of device, is made equal so.
+    """
+    if _world()[1] > 1:
+        dist.broadcast(value.detach(), src=0)
+    return value

@@ -10,7 +10,7 @@ import torch
 from dsah_infer.contract import PixelRule
 from dsah_train.batches import TrainingSet
 from dsah_train.config import Config
-from dsah_train.data import Part, decode_part
+from dsah_train.data import Part, carve_validation, decode_part
 
 __all__ = ["Pictures", "decode_pictures"]
 
@@ -35,6 +35,19 @@ class Pictures:
         same = self.seen is self.large
         guide = None if self.guide is None else self.guide[index]
         return Pictures(self.part.subset(rows), large, large if same else self.seen[index], guide)
+
+    def carve(self, per_class: int, seed: int = 0) -> tuple[Pictures, Pictures]:
+        """(rest, validation) as `carve_validation` splits their part.
+
+        Raises:
+            DataError: No class has two pictures.
+        """
+        rows = {name: i for i, name in enumerate(self.part.names)}
+        rest, held_out = (
+            self.subset(np.array([rows[name] for name in part.names]))
+            for part in carve_validation(self.part, per_class, seed)
+        )
+        return rest, held_out
 
     def training_set(self, config: Config) -> TrainingSet:
         """As the loops want it."""

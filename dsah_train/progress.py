@@ -12,7 +12,7 @@ from dsah_infer.atomic_file import replacing
 from dsah_infer.errors import CheckpointError, ConfigError
 from dsah_train.config import Config
 
-__all__ = ["Progress", "read_state", "save_state"]
+__all__ = ["Progress", "read_state", "restore_chance", "save_state"]
 
 _FORMAT = "dsah.training-state"
 _FILE = "state.pt"
@@ -20,20 +20,38 @@ _FILE = "state.pt"
 
 @dataclass
 class Progress:
-    """Where a run stands; saved with the networks so that a killed run goes on from there."""
+    """Where a run stands; saved with the networks so that a killed run goes on from there.
+
+    Attributes:
+        phase: ``select`` (choosing the epochs), ``refit`` or ``done``.
+        epoch: Epochs of this phase that are done.
+        epochs: Epochs that this phase will have.
+        best_epoch: Epoch with the best validation MAP so far, 0 for none.
+        best_map: Its MAP.
+        stale: Epochs since then that were validated.
+        spent: Seconds so far, all processes of this run together.
+        records: Lines of ``metrics.jsonl``.
+        metrics: Figures that the checkpoint will carry.
+    """
 
     phase: str = "select"
     epoch: int = 0
     epochs: int = 0
     best_epoch: int = 0
     best_map: float = -1.0
+    stale: int = 0
     spent: float = 0.0
     records: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
 
 
 def save_state(
-    out: Path, config: Config, data_key: str, at: Progress, method: dict[str, Any] | None
+    out: Path,
+    config: Config,
+    data_key: str,
+    at: Progress,
+    method: dict[str, Any] | None,
+    device: str = "cpu",
 ) -> None:
     """Write ``state.pt``: progress, networks and optimisers, and the state of chance.
 
@@ -43,6 +61,7 @@ def save_state(
         data_key: Names its classes and pictures.
         at: Where it stands.
         method: `Method.state_dict`; None between the phases and at the end.
+        device: Where it trains; a CUDA device has a generator of its own.
     """
     payload = {
         "format": _FORMAT,
@@ -51,6 +70,7 @@ def save_state(
         "progress": vars(at),
         "method": method,
         "rng": torch.get_rng_state(),
+        "device_rng": torch.cuda.get_rng_state(device) if device.startswith("cuda") else None,
     }
     with replacing(out / _FILE) as file:
         torch.save(payload, file)
@@ -78,3 +98,10 @@ def read_state(out: Path, config: Config, data_key: str) -> dict[str, Any] | Non
             "another --out, or the same settings and data to resume it"
         )
     return state
+
+
+def restore_chance(state: dict[str, Any], device: str) -> None:
+    """Set the generators that dropout draws from to where `save_state` found them."""
+    torch.set_rng_state(state["rng"])
+    if device.startswith("cuda") and state.get("device_rng") is not None:
+        torch.cuda.set_rng_state(state["device_rng"], device)

@@ -19,18 +19,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from dsah_infer.atomic_file import replacing  # noqa: E402
 from dsah_train.backbones import load_weights  # noqa: E402
-from dsah_train.checkpoint import contract_of  # noqa: E402
 from dsah_train.config import Config  # noqa: E402
-from dsah_train.data import carve_validation, load_dataset  # noqa: E402
-from dsah_train.encode import encode  # noqa: E402
+from dsah_train.data import load_dataset  # noqa: E402
 from dsah_train.methods.registry import build_method  # noqa: E402
-from dsah_train.metrics import mean_average_precision  # noqa: E402
 from dsah_train.pictures import Pictures, decode_pictures  # noqa: E402
+from dsah_train.validation import validation_map  # noqa: E402
 from results.grids.rivals import METHODS, RATES_FILE  # noqa: E402
 from results.provenance import METRIC, commit, machine  # noqa: E402
 
@@ -42,7 +39,7 @@ LABELS = sorted(
 )
 
 
-def validation_map(config: Config, rest: Pictures, held_out: Pictures) -> float:
+def trained_map(config: Config, rest: Pictures, held_out: Pictures) -> float:
     """Train on one part of the training pictures, search it with the other."""
     classes = rest.part.targets.shape[1]
     method = build_method(config, classes, load_weights(config.backbone, "auto"))
@@ -50,19 +47,7 @@ def validation_map(config: Config, rest: Pictures, held_out: Pictures) -> float:
     method.prepare(data)
     for epoch in range(config.epochs):
         method.epoch(data, epoch, config.epochs)
-    contract = contract_of(config, (), method.model, {})
-    query, gallery = (
-        encode(method.model, p.seen, contract, autocast=method.autocast()).codes
-        for p in (held_out, rest)
-    )
-    return mean_average_precision(
-        query,
-        held_out.part.targets,
-        gallery,
-        rest.part.targets,
-        bits=contract.bits,
-        symbol_bits=contract.symbol_bits,
-    )
+    return validation_map(method, rest, held_out)
 
 
 def main() -> None:
@@ -75,9 +60,7 @@ def main() -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     dataset = load_dataset(args.data / "data" / "flowers17.zip")
     pictures = decode_pictures(dataset.train, Config(**BUDGET), progress=False)
-    parts = carve_validation(pictures.part)
-    rows = {name: i for i, name in enumerate(pictures.part.names)}
-    rest, held_out = (pictures.subset(np.array([rows[n] for n in p.names])) for p in parts)
+    rest, held_out = pictures.carve(per_class=10)
     tried = json.loads(RATES_FILE.read_text())["validation_map"] if RATES_FILE.exists() else {}
     for label in LABELS:
         if label in tried:
@@ -85,7 +68,7 @@ def main() -> None:
         tried[label] = {}
         for rate in RATES:
             config = Config.with_preset(**METHODS[label], **BUDGET, lr=rate)
-            tried[label][str(rate)] = validation_map(config, rest, held_out)
+            tried[label][str(rate)] = trained_map(config, rest, held_out)
             print(f"{label} {rate}: {tried[label][str(rate)]:.4f}", flush=True)
         record = {
             "command": "python results/rates.py --data FOLDER",

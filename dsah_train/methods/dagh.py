@@ -15,7 +15,7 @@ from torch import Tensor
 from dsah_train.augment import normalise
 from dsah_train.batches import Batch, FeatureSet, TrainingSet
 from dsah_train.config import Config
-from dsah_train.distributed import gather
+from dsah_train.distributed import gather, same_tensor
 from dsah_train.losses.dagh import guided_code_loss, likelihood_loss
 from dsah_train.losses.pairs import similarity
 from dsah_train.methods.dsah import DSaH
@@ -94,14 +94,18 @@ class DAgH(Method):
         if self.first is not None:
             self.first.prepare(data)
 
+    def trains_codes(self, epoch: int, epochs: int) -> bool:
+        """Not while stream one is trained: stream two is exported alone."""
+        return self.first is None or self.guide is not None or epoch >= stream_one_epochs(epochs)
+
     def epoch(self, data: TrainingSet, epoch: int, epochs: int) -> Losses:
         """One epoch of stream one or two; the guided codes are made once, between them."""
         before = stream_one_epochs(epochs) if self.first is not None else 0
-        if self.first is not None and self.guide is None and epoch < before:
+        if self.first is not None and not self.trains_codes(epoch, epochs):
             losses = self.first.epoch(data, epoch, before)
             return {f"guide {step}": terms for step, terms in losses.items()}
         if self.guide is None:
-            self.guide = self.guided_codes(data)
+            self.guide = same_tensor(self.guided_codes(data))
             self.start_student(data)
         return self.student_epoch(data, epoch, before, epochs)
 

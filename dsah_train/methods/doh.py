@@ -38,6 +38,10 @@ class DOH(Method):
         self.net = cast(OrdinalHasher, self.model)
         self.optimizers = {"hashing": self.optimizer(self.net)}
 
+    def trains_codes(self, epoch: int, epochs: int) -> bool:
+        """Not while the class layers are trained alone."""
+        return epoch >= class_epochs(epochs)
+
     def epoch(self, data: TrainingSet, epoch: int, epochs: int) -> Losses:
         """One pass over the data."""
         self.net.train()
@@ -54,7 +58,7 @@ class DOH(Method):
             multi = self.config.multi_label
             each = [class_loss(o, batch.targets, multi_label=multi) for o in logits]
             classes = torch.stack(each).sum()
-            if epoch < class_epochs(epochs):
+            if not self.trains_codes(epoch, epochs):
                 self.step(classes, "hashing")
                 meter.add("classes", count, loss=classes)
                 continue

@@ -122,6 +122,13 @@ class Method:
         """Train one epoch of ``epochs``; returns the means of each step's loss and terms."""
         raise TypeError(f"{type(self).__name__} does not say how it trains")
 
+    def trains_codes(self, epoch: int, epochs: int) -> bool:
+        """Whether this epoch trains the codes of the exported network: no start by something else.
+
+        Once it does, it does so to the end, also when ``epochs`` shrinks on the way.
+        """
+        return True
+
     def inputs(self, data: TrainingSet) -> TrainingSet:
         """The pictures, or their features where the trunk is frozen (computed once)."""
         if self.config.train_trunk or isinstance(data, FeatureSet):

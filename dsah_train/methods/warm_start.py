@@ -12,6 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from dsah_train.distributed import same_tensor
+
 __all__ = ["fit_head"]
 
 
@@ -61,4 +63,6 @@ def fit_head(
         schedule.step()
     with torch.no_grad():
         head.bias.sub_(head.weight @ mean)
+    for p in head.parameters():  # of several processes each has fitted its own
+        same_tensor(p)
     return float(value.detach())

@@ -11,11 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch.nn.functional import mse_loss
 
 from dsah_train.__main__ import main
 from dsah_train.checkpoint import load_checkpoint
-from dsah_train.distributed import agree, gather, is_main, share
+from dsah_train.distributed import agree, gather, is_main, mains, same_tensor, share
+from dsah_train.fit import fit
 from dsah_train.methods.registry import build_method
+from dsah_train.methods.warm_start import fit_head
 from tests.train import tiny
 
 #: squeezenet has no batch normalisation, and dropout is off; 5 pictures of each of 2 classes share
@@ -34,6 +38,8 @@ from tests.train import test_distributed as test
 torch.set_num_threads(1)
 assert join("cpu") == "cpu"
 results = {name: test.train(name) for name in test.CASES}
+test.share_what_one_process_knows()
+test.resume_where_only_one_process_has_the_folder()
 if is_main():
     torch.save(results, sys.argv[1])
 torch.distributed.destroy_process_group()
@@ -48,6 +54,28 @@ def train(name: str) -> dict[str, Any]:
     for epoch in range(EPOCHS):
         losses = method.epoch(data, epoch, EPOCHS)
     return {"first": first, "last": method.model.state_dict(), "losses": losses}
+
+
+def share_what_one_process_knows() -> None:
+    """In each process: what the main one reads or computes is what all go on with."""
+    assert mains(lambda: {"rank of the reader": dist.get_rank()}) == {"rank of the reader": 0}
+    own = torch.full((3,), float(dist.get_rank()), requires_grad=True)
+    assert same_tensor(own).tolist() == [0.0] * 3
+    layer = torch.nn.Linear(4, 2)
+    features = torch.randn(16, 4, generator=torch.Generator().manual_seed(dist.get_rank()))
+    fit_head(layer, features, torch.eye(2)[torch.arange(16) % 2], mse_loss, steps=2)
+    seen = [torch.zeros(2, 4) for _ in range(2)]
+    dist.all_gather(seen, layer.weight.detach())
+    assert torch.equal(*seen)
+
+
+def resume_where_only_one_process_has_the_folder() -> None:
+    """In each process: machines need not share a disk, and a second start goes on all the same."""
+    out = Path(f"disk-of-{dist.get_rank()}")
+    settings = tiny.config("dpsh", **SGD, epochs=2, image_size=32, train_size=32)
+    for _ in range(2):  # the second time there is nothing to do, which rank 1 cannot know
+        fit(settings, tiny.dataset(), out, weights="none", device="cpu", progress=False)
+    assert (out / "ckpt.pt").exists() == (out / "state.pt").exists() == (dist.get_rank() == 0)
 
 
 def launch(*arguments: str, cwd: Path) -> None:
@@ -78,6 +106,8 @@ def test_one_process_is_its_own_whole() -> None:
     assert share(5) == slice(0, 5)
     assert gather(x, 5) is x
     assert agree(0.25) == 0.25
+    assert mains(lambda: "own") == "own"
+    assert same_tensor(x) is x
 
 
 @pytest.mark.parametrize("name", CASES)

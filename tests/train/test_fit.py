@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from dsah_infer.errors import CheckpointError, ConfigError, PictureError
+from dsah_infer.errors import CheckpointError, ConfigError, PictureError, TrainingError
 from dsah_train.checkpoint import load_checkpoint
 from dsah_train.data import decode_part
 from dsah_train.encode import encode
 from dsah_train.fit import fit
+from dsah_train.progress import save_state
 from tests.train import tiny
 
 FAST: dict[str, object] = {"image_size": 32, "train_size": 32, "warm_start": 0, "epochs": 2}
@@ -67,6 +68,37 @@ def test_same_seed_same_checkpoint(tmp_path: Path) -> None:
     assert one.fingerprint != other.fingerprint
 
 
+@pytest.mark.parametrize(
+    ("method", "writes"),
+    [("dsah", 3), ("dsah", 5), ("dagh", 1), ("dagh", 3), ("doh", 2), ("dpsh", 4)],
+)
+def test_a_run_stopped_in_any_part_goes_on_bit_for_bit(
+    method: str, writes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped behind the n-th write of its state: choosing or refitting, in either stream."""
+    settings = {"select": True, "epochs": 4, "dropout": 0.3, "warm_start": 1, "patience": 3}
+    whole = train(tmp_path / "whole", method, **settings)
+    done = 0
+
+    def stop(*arguments: object) -> None:
+        nonlocal done
+        save_state(*arguments)  # type: ignore[arg-type]
+        done += 1
+        if done == writes:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dsah_train.run_folder.save_state", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "stopped", method, **settings)
+    resumed = train(tmp_path / "stopped", method, **settings)
+    assert resumed.contract.fingerprint == whole.contract.fingerprint
+    assert resumed.metrics == whole.metrics
+    logs = [records(tmp_path / name) for name in ("whole", "stopped")]
+    for one, two in zip(*logs, strict=True):
+        assert {**one, "seconds": 0} == {**two, "seconds": 0}
+
+
 def test_other_settings_on_the_same_folder_are_refused(tmp_path: Path) -> None:
     train(tmp_path)
     before = (tmp_path / "ckpt.pt").read_bytes()
@@ -87,6 +119,47 @@ def test_a_time_budget_shortens_the_run(tmp_path: Path) -> None:
     train(tmp_path, epochs=500, budget=0.5)
     assert 1 <= len(records(tmp_path)) < 500
     assert (tmp_path / "ckpt.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "start", "end"), [("dagh", "guide joint", "student"), ("doh", "classes", "hashing")]
+)
+@pytest.mark.parametrize("select", [False, True])
+def test_no_budget_is_too_short_for_the_codes(
+    method: str, start: str, end: str, select: bool, tmp_path: Path
+) -> None:
+    """What is exported is trained, however little time is left behind the methods' first part."""
+    train(tmp_path, method, epochs=16, budget=1e-6, select=select, alternate="joint")
+    phases = ("select", "refit") if select else ("refit",)
+    for phase in phases:
+        steps = [r["step"] for r in records(tmp_path) if r["phase"] == phase]
+        assert steps[-1] == end
+        assert len(steps) <= 2
+    assert [r["step"] for r in records(tmp_path)][:2] == [start, end]
+
+
+def test_epochs_that_train_no_codes_are_no_candidates(tmp_path: Path) -> None:
+    train(tmp_path, "dagh", select=True, epochs=8, alternate="joint")
+    scored = [(r["epoch"], r["step"]) for r in records(tmp_path) if "val_map" in r]
+    assert scored == [(6, "student"), (8, "student")]
+
+
+def test_patience_ends_the_choice_of_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.2, 0.6, 0.5, 0.6, 0.9])
+    monkeypatch.setattr("dsah_train.fit.validation_map", lambda *_: next(scores))
+    checkpoint = train(tmp_path, select=True, epochs=10, patience=2)
+    assert [r["epoch"] for r in records(tmp_path) if r["phase"] == "select"] == [1, 2, 3, 4]
+    assert [r["epoch"] for r in records(tmp_path) if r["phase"] == "refit"] == [1, 2]
+    assert checkpoint.metrics["val_map"] == 0.6
+    assert checkpoint.metrics["epochs"] == 2
+
+
+def test_a_training_that_diverges_ends_with_its_name(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"epoch 1 of phase refit: hashing loss is (inf|nan)"):
+        train(tmp_path, quantization=1e39)
+    assert not (tmp_path / "ckpt.pt").exists()
 
 
 def test_ordinal_and_frozen_runs_leave_their_contract(tmp_path: Path) -> None:

@@ -1,0 +1,101 @@
+"""What a run leaves behind; of several processes only the main one writes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from dsah_infer.atomic_file import replacing
+from dsah_train.checkpoint import save_checkpoint
+from dsah_train.config import Config
+from dsah_train.data import Dataset
+from dsah_train.distributed import is_main, mains
+from dsah_train.hasher import Hasher
+from dsah_train.methods.method import Losses
+from dsah_train.progress import Progress, read_state, save_state
+from dsah_train.runlog import RunLog
+
+__all__ = ["RunFolder"]
+
+
+class RunFolder:
+    """``config.json``, ``ckpt.pt``, ``state.pt``, ``metrics.jsonl`` and the curves of one run.
+
+    Args:
+        path: The folder; made.
+        config: Settings of the run.
+        dataset: What it trains on.
+        device: Where it trains.
+    """
+
+    def __init__(self, path: Path, config: Config, dataset: Dataset, device: str) -> None:
+        self.path, self.config, self.device = path, config, device
+        self.class_names = dataset.class_names
+        #: Code space to inherit from a teacher; empty for one of its own.
+        self.space = ""
+        # Names classes and training pictures, so that a run resumes on its own data.
+        names = "\n".join((*dataset.class_names, *dataset.train.names))
+        self.data_key = hashlib.sha256(names.encode()).hexdigest()
+        self.log: RunLog | None = None
+        path.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Path of ``ckpt.pt``."""
+        return self.path / "ckpt.pt"
+
+    def saved_state(self) -> dict[str, Any] | None:
+        """What `save_state` wrote last, in every process; None where nothing is to be resumed."""
+        return mains(lambda: read_state(self.path, self.config, self.data_key))
+
+    def open(self, records: int) -> None:
+        """Write ``config.json`` and open the log behind this many records."""
+        if is_main():
+            self.log = RunLog(self.path, keep=records)
+            with replacing(self.path / "config.json") as file:
+                file.write((self.config.to_json() + "\n").encode())
+
+    def close(self) -> None:
+        """Flush the log."""
+        if self.log is not None:
+            self.log.close()
+
+    def record(self, at: Progress, losses: Losses, score: float | None, seconds: float) -> None:
+        """Log an epoch: one record for each of its steps, the last one with the validation MAP."""
+        records: list[dict[str, Any]] = [
+            {
+                "phase": at.phase,
+                "epoch": at.epoch,
+                "step": step,
+                **terms,
+                "seconds": round(seconds, 3),
+            }
+            for step, terms in losses.items()
+        ]
+        if score is not None:
+            records[-1]["val_map"] = score
+        if self.log is not None:
+            self.log.write(records)
+        at.records += len(records)
+
+    def save_checkpoint(self, model: Hasher, at: Progress) -> None:
+        """Write ``ckpt.pt``, usable as it is."""
+        if not is_main():
+            return
+        metrics = dict(at.metrics)
+        if at.phase == "select" and at.best_epoch:
+            metrics["val_map"] = at.best_map
+        save_checkpoint(
+            self.checkpoint,
+            model=model,
+            config=self.config,
+            class_names=self.class_names,
+            metrics=metrics,
+            space=self.space,
+        )
+
+    def save_state(self, at: Progress, method: dict[str, Any] | None) -> None:
+        """Write ``state.pt``, to resume from."""
+        if is_main():
+            save_state(self.path, self.config, self.data_key, at, method, self.device)
