@@ -143,5 +143,6 @@ class PaperAttention(nn.Module):
         pool4 = self.features[:24](images)
         fc7 = self.classifier(self.features[24:](pool4))
         fused = self.score_pool4(pool4) + self.up2(self.score_fc7(fc7))
-        maps: Tensor = self.up16(fused.float())
-        return maps
+        maps: Tensor = self.up16(fused)
+        # Mixed precision would run the enlargement in half; extremes are taken in float32 (D8).
+        return maps.float()

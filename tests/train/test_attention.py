@@ -75,6 +75,14 @@ def test_paper_map_has_the_size_of_the_picture(paper_attention: PaperAttention, 
     assert float(maps.amax() - maps.amin()) > 0  # D8: not constant at the start
 
 
+def test_maps_are_float32_in_mixed_precision(paper_attention: PaperAttention) -> None:
+    light = LightAttention(build_trunk("squeezenet1_1")).eval()
+    for net in (paper_attention, light):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            maps = net(torch.randn(1, 3, 64, 64))
+        assert maps.dtype == min_max(maps).dtype == torch.float32
+
+
 def test_paper_gradients_reach_every_learnt_layer() -> None:
     torch.manual_seed(0)
     net = PaperAttention(fc_dim=8).train()

@@ -208,6 +208,16 @@ def test_doh_variants_learn(changes: dict[str, object]) -> None:
     assert contract.arity == settings.arity
 
 
+@pytest.mark.parametrize("name", ["dsah", "csq"])
+def test_mixed_precision_learns_in_float32_weights(name: str) -> None:
+    changes = SMALL | {"epochs": 24} | SPECIAL.get(name, {})
+    mixed, full = (trained(tiny.config(name, **changes, precision=p)) for p in ("bf16", "fp32"))
+    assert codes_of(mixed)[1] == 1.0
+    weights = mixed.model.state_dict()
+    assert {value.dtype for value in weights.values()} == {torch.float32}
+    assert any(not torch.equal(v, full.model.state_dict()[k]) for k, v in weights.items())
+
+
 def test_nested_prefixes_are_trained() -> None:
     for name in ("dsah", "doh"):
         changes = {"bits": 16, "nested": "8,16", "epochs": 12, "alternate": "joint"}
