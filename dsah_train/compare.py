@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dsah_infer.errors import DataError, UsageError
+from dsah_train.config import Config
 from dsah_train.data.protocols import split_open_set
 from dsah_train.measurement import FORMAT_VERSION
 from dsah_train.metrics import (
@@ -145,6 +146,9 @@ def run(args: argparse.Namespace) -> int:
     groups = group_runs([read_run(path) for path in args.runs])
     table = _table(groups)
     print(table)
+    data = groups[0].runs[0].data
+    if data["note"]:
+        print(f"note: {data['note']}")
     args.out.mkdir(parents=True, exist_ok=True)
     series: dict[str, dict[int, Sequence[float]]] = defaultdict(dict)
     for group in groups:
@@ -154,7 +158,6 @@ def run(args: argparse.Namespace) -> int:
         {f"{g.name}, {g.bits} bits": _mean_curve(g.runs) for g in groups},
         args.out / "pr_curves.png",
     )
-    data = groups[0].runs[0].data
     record = [
         {
             "name": g.name,
@@ -195,11 +198,18 @@ def _protocol(run: Run) -> str:
 def _names(runs: Sequence[Run]) -> list[str]:
     """The method, and the settings in which the runs of that method differ."""
     names = []
-    for run in runs:
+    # A run of an older version lacks settings that came later: it had what is their default.
+    known = {item.name: item.default for item in dataclasses.fields(Config)}
+    configs = [known | run.config if run.config else {} for run in runs]
+    for run, own in zip(runs, configs, strict=True):
         method = run.artefact["method"]
-        alike = [other.config for other in runs if other.artefact["method"] == method]
+        alike = [
+            config
+            for other, config in zip(runs, configs, strict=True)
+            if other.artefact["method"] == method
+        ]
         differing = [
-            f"{key}={run.config.get(key)}"
+            f"{key}={own.get(key)}"
             for key in sorted({key for config in alike for key in config})
             if key not in (*REPETITION, "bits")
             and len({json.dumps(config.get(key)) for config in alike}) > 1

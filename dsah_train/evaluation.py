@@ -93,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
         or ({} if trained.config is None else dataclasses.asdict(trained.config)),
     )
     print(format_table(measurement))
+    if dataset.note:
+        print(f"note: {dataset.note}")
     out = args.out or args.checkpoint.parent / ("evaluation-onnx" if args.model else "evaluation")
     written = write_report(measurement, artefact, out, pictures=not args.no_pictures)
     print(f"written: {written}")

@@ -72,6 +72,10 @@ def _open(path: Path, split_seed: int, base: str | None) -> tuple[Dataset, Key |
         if not known.detect(Tails(source)):
             raise known.missing(path, f"the files of {known.name} are not there")
         return _keyed(source, known.load(source, protocol, split_seed))
+    if not path.exists():
+        for known in OFFICIAL_SETS.values():
+            if known.name in path.name.lower().replace("-", "").replace("_", ""):
+                raise known.missing(path, "no such file or folder")
     plain = open_source(path)
     for known in () if base else OFFICIAL_SETS.values():
         packed = path.is_dir() and not set(known.archives).isdisjoint(plain.files)

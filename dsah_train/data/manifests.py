@@ -47,7 +47,7 @@ def read_manifest(path: Path, *, split_seed: int = 0) -> Dataset:
     if not path.is_file():
         raise DataError(f"{path}: no such manifest")
     try:
-        rows = _csv_rows(path) if path.suffix == ".csv" else _json_rows(path)
+        rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _json_rows(path)
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable manifest ({error})") from error
     if not rows:
@@ -97,7 +97,8 @@ def _csv_rows(path: Path) -> list[Row]:
 
 def _json_rows(path: Path) -> list[Row]:
     rows = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    # Lines end at line feeds alone: JSON texts may hold what else `splitlines` breaks at.
+    for number, text in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
         if not text.strip():
             continue
         try:

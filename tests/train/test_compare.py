@@ -12,10 +12,13 @@ from PIL import Image
 from dsah_infer.contract import pack_bits
 from dsah_infer.errors import DataError, UsageError
 from dsah_train import compare
+from dsah_train.__main__ import main
 from dsah_train.metrics import evaluate_codes
 
 
-def record(folder, method, bits, seed=0, split=0, noise=0.1, name="flowers", realised="", **config):
+def record(
+    folder, method, bits, seed=0, split=0, noise=0.1, name="flowers", realised="", note="", **config
+):
     """A run folder holding the evaluation of noisy class codes; returns its path."""
     # Labels and noise positions are those of the split, as they are for real runs.
     rng = np.random.default_rng(split)
@@ -28,7 +31,7 @@ def record(folder, method, bits, seed=0, split=0, noise=0.1, name="flowers", rea
         "name": name,
         "protocol": realised or "class-folders",
         "split_seed": split,
-        "note": "",
+        "note": note,
         "skipped": [],
     }
     run = folder / f"{method}-{bits}-{seed}-{split}-{noise}-{name}-{len(config)}"
@@ -97,8 +100,6 @@ def test_no_gain_without_a_common_split(tmp_path):
 
 
 def test_command_writes_table_plots_and_json(tmp_path, capsys):
-    from dsah_train.__main__ import main
-
     runs = [
         record(tmp_path, m, b, seed=s) for m in ("dpsh", "dsah") for b in (8, 16) for s in (0, 1)
     ]
@@ -130,6 +131,21 @@ def test_open_set_runs_compare_over_the_classes_that_seeds_draw(tmp_path):
     other = record(tmp_path, "csq", 16, protocol="open-set:x", realised="open-set:x@class")
     with pytest.raises(UsageError, match="different data"):
         groups_of(*runs, other)
+
+
+def test_a_note_stands_beside_the_figures(tmp_path, capsys):
+    run = record(tmp_path, "dsah", 16, note="the backbone has seen these pictures")
+    assert main(["compare", str(run), "--out", str(tmp_path / "out")]) == 0
+    for text in (capsys.readouterr().out, (tmp_path / "out" / "compare.md").read_text()):
+        assert "the backbone has seen these pictures" in text
+
+
+def test_settings_that_an_older_run_did_not_know_are_its_defaults(tmp_path):
+    old = record(tmp_path, "dsah", 16, seed=0)
+    new = record(tmp_path, "dsah", 16, seed=1, patience=0)
+    other = record(tmp_path, "dsah", 16, seed=2, patience=3, alpha=40.0)
+    assert [(g.name, len(g.runs)) for g in groups_of(old, new)] == [("dsah", 2)]
+    assert [g.name for g in groups_of(old, other)] == ["dsah patience=0", "dsah patience=3"]
 
 
 def test_what_cannot_compare_is_named(tmp_path):

@@ -52,6 +52,18 @@ def test_both_forms_with_several_labels(kind: str, tmp_path: Path) -> None:
     assert dataset.query.read(1) == b"picture 5"
 
 
+def test_suffixes_in_capitals_and_lines_as_json_has_them(tmp_path: Path) -> None:
+    small = load_dataset(write(tmp_path, "csv", ROWS))
+    capital = load_dataset((tmp_path / "list.csv").rename(tmp_path / "list.CSV"))
+    assert capital.train.names == small.train.names
+    # A line separator inside a text is no end of a line.
+    rows = [(path, ["a\u2028b", *labels], split) for path, labels, split in ROWS]
+    path = write(tmp_path, "jsonl", rows)
+    lines = [json.dumps(json.loads(line), ensure_ascii=False) for line in path.open()]
+    path.write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
+    assert load_dataset(path).class_names == ("a\u2028b", "bird", "cat", "dog")
+
+
 def test_without_gallery_the_training_pictures_are_searched(tmp_path: Path) -> None:
     dataset = load_dataset(write(tmp_path, "csv", ROWS[:5]))
     assert dataset.gallery is dataset.train

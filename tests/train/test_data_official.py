@@ -347,6 +347,19 @@ def test_a_missing_set_says_where_it_is_published(name: str, tmp_path: Path) -> 
         assert all(archive in message for archive in known.archives)
 
 
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [("flowers17.zip", "flowers17"), ("CUB-200/", "cub200"), ("nus_wide", "nuswide")],
+)
+def test_a_missing_path_that_names_a_set_says_so_too(place: str, name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file or folder") as raised:
+        load_dataset(tmp_path / place)
+    assert OFFICIAL_SETS[name].published in str(raised.value)
+    with pytest.raises(DataError, match="no such file or folder") as raised:
+        load_dataset(tmp_path / "pictures")
+    assert "published" not in str(raised.value)
+
+
 def test_unknown_protocols_name_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="allowed: folders, class-folders, manifest, cifar10"):
         load_dataset(tmp_path, protocol="imagenet")

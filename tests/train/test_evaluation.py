@@ -97,6 +97,17 @@ def test_table_is_printed_and_pictures_can_be_left_out(ckpt, tmp_path, capsys):
     assert {path.name for path in out.iterdir()} == {"evaluation.json", "report.md"}
 
 
+def test_what_every_figure_must_say_is_printed_and_reported(ckpt, tmp_path, capsys, monkeypatch):
+    import dataclasses
+
+    noted = dataclasses.replace(load_dataset(DATA), note="seen by the backbone")
+    monkeypatch.setattr("dsah_train.evaluation.load_dataset", lambda *_, **__: noted)
+    command = ["evaluate", str(ckpt), "--data", DATA, "--no-pictures", "--out", str(tmp_path)]
+    assert main(command) == 0
+    assert "note: seen by the backbone" in capsys.readouterr().out
+    assert "**Note:** seen by the backbone" in (tmp_path / "report.md").read_text()
+
+
 def test_folder_defaults_to_one_beside_the_checkpoint(tmp_path):
     path = checkpoint(tmp_path / "ckpt.pt", 0)
     assert main(["evaluate", str(path), "--data", DATA, "--no-pictures"]) == 0
