@@ -207,9 +207,15 @@ IndexFile read_index(int fd, const std::string& name, bool mapped, Verify verify
             segment->ids = load(in, whole, section, stop);
             file.ids_checksum = section.checksum;
         } else if (title[0] == '.' && !file.sections.count(title.substr(1))) {
-            std::string bytes(section.bytes, '\0');
-            in.read(section.offset, &bytes[0], section.bytes);
-            if (Hash64::of(bytes.data(), bytes.size()) != section.checksum)
+            Hash64 hash;
+            std::string bytes;
+            bytes.reserve(section.bytes);
+            in_steps(section.bytes, kBytesAtOnce, stop, [&](std::size_t begin, std::size_t end) {
+                bytes.resize(end);
+                in.read(section.offset + begin, &bytes[begin], end - begin);
+                hash.update(&bytes[begin], end - begin);
+            });
+            if (hash.digest() != section.checksum)
                 in.fail("is damaged: section '" + title.substr(1) + "' fails its checksum");
             file.sections.emplace(title.substr(1), std::move(bytes));
         } else {

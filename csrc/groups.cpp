@@ -37,15 +37,16 @@ int compare_codes(const Snapshot& snapshot, std::uint32_t a, std::uint32_t b) {
 }
 
 /// All live rows, cut into parts by a hash of their code, each part sorted by (code, id).
-std::vector<Entry> sorted_entries(const Snapshot& snapshot, std::vector<std::size_t>& part_ends,
-                                  unsigned threads, Stop& stop) {
+std::shared_ptr<Memory> sorted_entries(const Snapshot& snapshot, unsigned threads, Stop& stop) {
     std::vector<std::size_t> starts(kParts + 1, 0);
     snapshot.for_each_live(stop, [&](std::size_t, const Piece& piece, std::size_t i) {
         ++starts[part_of(key_of(snapshot, piece, i)) + 1];
     });
     for (std::size_t p = 0; p < kParts; ++p) starts[p + 1] += starts[p];
-    std::vector<Entry> entries(snapshot.live);
-    part_ends.assign(starts.begin(), starts.end() - 1);
+    // Not a vector, which would first write zeros to all of it: that could not be stopped.
+    const auto memory = Memory::allocate(snapshot.live * sizeof(Entry));
+    auto* entries = reinterpret_cast<Entry*>(memory->data());
+    std::vector<std::size_t> part_ends(starts.begin(), starts.end() - 1);
     snapshot.for_each_live(stop, [&](std::size_t row, const Piece& piece, std::size_t i) {
         const std::uint64_t key = key_of(snapshot, piece, i);
         entries[part_ends[part_of(key)]++] = {key, static_cast<std::uint32_t>(row)};
@@ -63,22 +64,20 @@ std::vector<Entry> sorted_entries(const Snapshot& snapshot, std::vector<std::siz
                 return snapshot.id(a.row) < snapshot.id(b.row);
             };
             // Equal codes fall into one part: it may hold all of them.
-            stoppable_sort(entries.begin() + static_cast<std::ptrdiff_t>(starts[p]),
-                           entries.begin() + static_cast<std::ptrdiff_t>(starts[p + 1]), before,
-                           stop);
+            stoppable_sort(entries + starts[p], entries + starts[p + 1], before, stop);
         }
     });
-    return entries;
+    return memory;
 }
 
 }  // namespace
 
 Groups::Groups(const Snapshot& snapshot, unsigned threads, Stop& stop) {
-    std::vector<std::size_t> part_ends;
-    const std::vector<Entry> entries = sorted_entries(snapshot, part_ends, threads, stop);
+    const auto memory = sorted_entries(snapshot, threads, stop);
+    const auto* entries = reinterpret_cast<const Entry*>(memory->data());
     const Layout& layout = snapshot.layout;
-    rows_.reserve(entries.size());
-    for (std::size_t i = 0; i < entries.size(); ++i) {
+    rows_.reserve(snapshot.live);
+    for (std::size_t i = 0; i < snapshot.live; ++i) {
         if (i % 65536 == 0) stop.check();
         const bool same =
             i && entries[i].key == entries[i - 1].key &&
@@ -87,7 +86,7 @@ Groups::Groups(const Snapshot& snapshot, unsigned threads, Stop& stop) {
         rows_.push_back(entries[i].row);
     }
     const std::size_t units = offsets_.size();
-    offsets_.push_back(static_cast<std::uint32_t>(entries.size()));
+    offsets_.push_back(static_cast<std::uint32_t>(snapshot.live));
     offsets_.shrink_to_fit();
 
     auto segment = std::make_shared<Segment>();

@@ -111,10 +111,11 @@ std::shared_ptr<const IdMap::Slots> IdMap::up_to_date(const Snapshot& snapshot, 
 
 std::vector<std::size_t> IdMap::find(const Snapshot& snapshot, const std::int64_t* ids,
                                      std::size_t count, Stop& stop) {
-    std::vector<std::size_t> rows(count);
+    std::vector<std::size_t> rows;  // grows in steps: writing many at once could not be stopped
+    rows.reserve(count);
     const auto slots = up_to_date(snapshot, stop);
-    in_steps(count, 65536, stop, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) rows[i] = slots->find(snapshot, ids[i]);
+    in_steps(count, 16384, stop, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) rows.push_back(slots->find(snapshot, ids[i]));
     });
     return rows;
 }

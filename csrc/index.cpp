@@ -1,8 +1,8 @@
 #include "index.hpp"
 
 #include "change.hpp"
-#include "cores.hpp"
 #include "id_map.hpp"
+#include "limits.hpp"
 
 namespace dsah {
 namespace {
@@ -46,7 +46,10 @@ void Index::adopt(const IndexFile& file, bool verified) {
         next->pieces.push_back(std::move(piece));
     }
     if (!verified) {
-        unverified_ = std::make_unique<const IndexFile>(file);
+        // Without the caller's sections, which may be large and are the caller's to keep.
+        unverified_ = std::make_unique<const IndexFile>(
+            IndexFile{file.layout, file.rows, file.next_id, file.ascending, file.segment,
+                      Sections(), file.codes_checksum, file.ids_checksum});
         verified_ = false;
     }
     publish(std::move(next));
@@ -58,14 +61,17 @@ std::vector<std::size_t> Index::rows_of(const Snapshot& snapshot, const std::int
     bool needs_map = snapshot.pieces.size() > kFewPieces;
     for (const Piece& piece : snapshot.pieces) needs_map = needs_map || piece.segment->ids;
     if (needs_map) return snapshot.id_map->find(snapshot, ids, count, stop);
-    std::vector<std::size_t> rows(count, kNoRow);
+    std::vector<std::size_t> rows;  // grows in steps: writing many at once could not be stopped
+    rows.reserve(count);
     in_steps(count, 65536, stop, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i)
+        for (std::size_t i = begin; i < end; ++i) {
+            rows.push_back(kNoRow);
             for (const Piece& piece : snapshot.pieces) {
                 if (ids[i] < piece.segment->id_base || ids[i] > piece.last_id) continue;
                 const auto local = static_cast<std::size_t>(ids[i] - piece.segment->id_base);
-                if (snapshot.is_alive(piece.first + local)) rows[i] = piece.first + local;
+                if (snapshot.is_alive(piece.first + local)) rows.back() = piece.first + local;
             }
+        }
     });
     return rows;
 }

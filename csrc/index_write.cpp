@@ -141,14 +141,14 @@ std::size_t Index::add(const std::uint8_t* packed, std::size_t count, const std:
 std::size_t Index::merge(const Snapshot& other, OnDuplicate on_duplicate, Stop& stop) {
     if (!(other.layout == layout_))
         throw Error(Fault::usage, "merge(): the other index holds codes of another form");
-    std::vector<std::uint8_t> codes(other.live * layout_.bytes);
-    std::vector<std::int64_t> ids(other.live);
-    std::size_t n = 0;
+    const auto codes = Memory::allocate(other.live * layout_.bytes);
+    std::vector<std::int64_t> ids;
+    ids.reserve(other.live);
     other.for_each_live(stop, [&](std::size_t, const Piece& piece, std::size_t i) {
-        layout_.fetch(piece.codes(), i, codes.data() + n * layout_.bytes);
-        ids[n++] = piece.id(i);
+        layout_.fetch(piece.codes(), i, codes->data() + ids.size() * layout_.bytes);
+        ids.push_back(piece.id(i));
     });
-    return add(codes.data(), n, ids.data(), on_duplicate, stop);
+    return add(codes->data(), ids.size(), ids.data(), on_duplicate, stop);
 }
 
 std::size_t Index::remove(const std::int64_t* ids, std::size_t count, Stop& stop) {

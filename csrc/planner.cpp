@@ -1,10 +1,9 @@
 #include "planner.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 
+#include "limits.hpp"
 #include "locks.hpp"
 
 namespace dsah {
@@ -36,11 +35,6 @@ std::vector<std::uint64_t> sample_codes(const Snapshot& snapshot) {
     return sample;
 }
 
-std::size_t free_memory() {
-    return static_cast<std::size_t>(sysconf(_SC_AVPHYS_PAGES)) *
-           static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-}
-
 }  // namespace
 
 double Planner::scan_ns(std::size_t bytes, std::size_t count) const {
@@ -57,7 +51,8 @@ void Planner::note_scan(std::size_t bytes, std::size_t count, double ns) {
 }
 
 bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
-                             const std::vector<std::uint32_t>& radii, std::string& reason) const {
+                             const std::vector<std::uint32_t>& radii, unsigned threads,
+                             std::string& reason) const {
     if (snapshot.live < kFewRows) {
         reason = "a scan of so few codes is fast";
         return false;
@@ -79,7 +74,7 @@ bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
         for (std::size_t q = 0; q < queries.count; q += step)
             worst = std::max(
                 worst, MultiIndex::foresee(layout, units, queries.at(q)[0], radii[q], sample).ns());
-        best = std::min(best, worst);
+        best = std::min(best, worst / Sublinear::lookers(queries.count, threads));
     }
     if (best * kClearWin > scan) {
         reason = "a scan is as fast for such codes";
@@ -90,7 +85,7 @@ bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
         return false;
     }
     const std::size_t bytes = MultiIndex::expected_bytes(layout, units) + 24 * snapshot.live;
-    if (Sublinear::has_tables(layout) && bytes > free_memory() / 2) {
+    if (Sublinear::has_tables(layout) && bytes > available_memory() / 2) {
         reason = "not enough free memory for tables";
         return false;
     }

@@ -21,7 +21,8 @@ struct Plan {
     double seconds = 0;
 };
 
-/// Costs as measured on this machine by the searches themselves.
+/// Costs as measured on this machine by the searches themselves: the time of a call whose threads
+/// have cores of their own (busy_ns), shared out over its queries.
 class Planner {
   public:
     /// Expected time of one of `count` queries by a scan of `bytes` bytes.
@@ -29,9 +30,10 @@ class Planner {
     void note_scan(std::size_t bytes, std::size_t count, double ns);
 
     /// Whether building would pay within some thousand searches like this one, whose answers
-    /// reach out to `radii`; the reason is written to `reason`.
+    /// reach out to `radii`, on so many threads; the reason is written to `reason`.
     bool worth_building(const Snapshot& snapshot, const Queries& queries,
-                        const std::vector<std::uint32_t>& radii, std::string& reason) const;
+                        const std::vector<std::uint32_t>& radii, unsigned threads,
+                        std::string& reason) const;
 
     /// Whether a plain scan of `bytes` bytes was measured to be faster than what stands beside
     /// the codes, for `count` queries and this k; or was never measured, so that it should be.

@@ -1,6 +1,7 @@
 #include "pool.hpp"
 
 #include <pthread.h>
+#include <time.h>
 
 #include <atomic>
 #include <chrono>
@@ -17,12 +18,21 @@ namespace dsah {
 
 namespace {
 
+thread_local double t_not_own_ns = 0;  // what busy_ns() adds to this thread's CPU time
+
+double thread_ns() {
+    timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return 1e9 * static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec);
+}
+
 /// One run_parallel call: how many helpers may still join, how many are inside.
 struct Job {
     const std::function<void(unsigned)>* work;
-    unsigned next = 1;    // worker index of the next helper
-    unsigned limit;       // helpers beyond this index are not wanted
-    unsigned inside = 0;  // helpers now running
+    unsigned next = 1;     // worker index of the next helper
+    unsigned limit;        // helpers beyond this index are not wanted
+    unsigned inside = 0;   // helpers now running
+    double helped_ns = 0;  // CPU time of helpers
     std::exception_ptr error;
     std::condition_variable idle;
 };
@@ -77,12 +87,15 @@ class Pool {
             if (job->next >= job->limit) jobs_.pop_front();
             lock.unlock();
             std::exception_ptr error;
+            const double start = thread_ns();
             try {
                 (*job->work)(index);
             } catch (...) {
                 error = std::current_exception();
             }
+            const double spent = thread_ns() - start;
             lock.lock();
+            job->helped_ns += spent;
             if (error && !job->error) job->error = error;
             if (--job->inside == 0) job->idle.notify_all();
         }
@@ -110,6 +123,10 @@ Pool& pool() {
 
 }  // namespace
 
+double busy_ns() {
+    return thread_ns() + t_not_own_ns;
+}
+
 void run_parallel(unsigned workers, Stop& stop, const std::function<void(unsigned)>& work) {
     stop.check();
     if (workers <= 1) return work(0);
@@ -119,12 +136,15 @@ void run_parallel(unsigned workers, Stop& stop, const std::function<void(unsigne
     job.limit = workers;
     shared.post(&job);
     std::exception_ptr error;
+    const double start = thread_ns();
     try {
         work(0);
     } catch (...) {
         error = std::current_exception();
     }
+    const double own = thread_ns() - start;
     shared.finish(&job, stop);
+    t_not_own_ns += (own + job.helped_ns) / workers - own;
     if (error) std::rethrow_exception(error);
     if (job.error) std::rethrow_exception(job.error);
 }

@@ -15,4 +15,9 @@ namespace dsah {
 /// is rethrown here.
 void run_parallel(unsigned workers, Stop& stop, const std::function<void(unsigned)>& work);
 
+/// CPU time of this thread, in which work that it shared with others counts as if each worker had
+/// done as much: so differences tell how long a call takes that has its cores to itself, however
+/// busy the machine is and whichever worker came to do the most.
+double busy_ns();
+
 }  // namespace dsah

@@ -2,7 +2,8 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
+
+#include "locks.hpp"
 
 namespace dsah {
 namespace {
@@ -180,14 +181,14 @@ void scan(const Snapshot& snapshot, std::size_t first_row, const Queries& querie
     std::vector<TopK> parts;
     for (const TopK& whole : found) parts.push_back(whole.part());
     std::atomic<std::size_t> next{0};
-    std::mutex merging;
+    ForkSafeMutex merging;  // of those that can be stopped while they wait: results may be many
     run_parallel(threads, stop, [&](unsigned) {
         Worker worker(snapshot, queries, 0, m, eligible, loops, stop);
         std::vector<TopK> mine = parts;
         for (std::size_t r; (r = next.fetch_add(1)) < ranges.size();)
             worker.run(ranges[r], mine.data());
-        const std::lock_guard<std::mutex> lock(merging);
-        for (std::size_t q = 0; q < m; ++q) found[q].absorb(mine[q]);
+        const Hold lock(merging, stop);
+        for (std::size_t q = 0; q < m; ++q) found[q].absorb(mine[q], stop);
     });
 }
 

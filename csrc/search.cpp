@@ -1,6 +1,4 @@
 // The read side of the index: checks a request, picks a way to answer it, takes it.
-#include <time.h>
-
 #include <chrono>
 
 #include "index.hpp"
@@ -16,13 +14,6 @@ constexpr std::size_t kQueriesAtOnce = 8192;  // bounds the memory that a large 
 
 double ns_since(Clock::time_point start) {
     return std::chrono::duration<double, std::nano>(Clock::now() - start).count();
-}
-
-/// CPU time of this thread: what a scan costs, however busy the machine is with other things.
-double cpu_ns() {
-    timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return 1e9 * static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec);
 }
 
 Queries spread(const Layout& layout, const Request& request) {
@@ -73,13 +64,13 @@ void Index::plain_scan(const Snapshot& snapshot, const Queries& queries, const B
                        std::size_t first_row, std::vector<TopK>& found, Plan& plan, Stop& stop) {
     Bitmap both;
     const std::uint64_t* rows = eligible(snapshot, allow, both);
-    const double start = cpu_ns();
+    const double start = busy_ns();
     scan(snapshot, first_row, queries, rows, loops_, threads_, stop, found);
     if (snapshot.span <= first_row) return;
     plan.scanned_rows += snapshot.span - first_row;
     if (!allow)
         planner_.note_scan((snapshot.span - first_row) * layout_.stride, queries.count,
-                           cpu_ns() - start);
+                           busy_ns() - start);
 }
 
 /// The k nearest by a scan that first looks as far as the latest answers reached.
@@ -221,10 +212,10 @@ std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Requ
     if (may_use && snapshot.sublinear && !skip) {
         plan.path = snapshot.sublinear->tables() ? "tables" : "groups";
         found = collectors(request.count, k, radius, false, request.count_only);
-        const double before = cpu_ns();
+        const double before = busy_ns();
         through_structures(snapshot, queries, k, radius, found, plan, stop);
         if (!range)
-            planner_.note_structures(k, (cpu_ns() - before) / static_cast<double>(request.count));
+            planner_.note_structures(k, (busy_ns() - before) / static_cast<double>(request.count));
     } else if (request.allow && request.allow->list.size() < snapshot.live / 32) {
         plan.path = "listed rows";
         found = collectors(request.count, k, radius, false, request.count_only);

@@ -12,7 +12,7 @@ constexpr double kWorthShare = 0.9;
 constexpr std::uint32_t kFewBits = 16;  // of codes of which not many can exist
 
 /// The rows below `covered`, a multiple of 64, as a snapshot.
-Snapshot prefix(const Snapshot& snapshot, std::size_t covered) {
+Snapshot prefix(const Snapshot& snapshot, std::size_t covered, Stop& stop) {
     Snapshot part = snapshot;
     part.live = 0;
     while (!part.pieces.empty() && part.pieces.back().first >= covered) part.pieces.pop_back();
@@ -20,9 +20,9 @@ Snapshot prefix(const Snapshot& snapshot, std::size_t covered) {
         piece.rows = std::min(piece.rows, covered - piece.first);
         if (piece.rows % kBlockRows == 0) piece.open_block = nullptr;
         if (!snapshot.alive) part.live += piece.rows;
-        for (std::size_t i = 0; snapshot.alive && i < piece.rows; ++i)
-            part.live += snapshot.is_alive(piece.first + i);
     }
+    if (snapshot.alive)
+        part.for_each_live(stop, [&](std::size_t, const Piece&, std::size_t) { ++part.live; });
     part.span = std::min(part.span, covered);
     return part;
 }
@@ -62,7 +62,7 @@ bool Sublinear::worth_grouping(const Snapshot& snapshot) {
 Sublinear::Sublinear(const Snapshot& snapshot, unsigned threads, Stop& stop)
     : covered_(snapshot.span / kBlockRows * kBlockRows), alive_(snapshot.alive) {
     const auto start = std::chrono::steady_clock::now();
-    const Snapshot rows = prefix(snapshot, covered_);
+    const Snapshot rows = prefix(snapshot, covered_, stop);
     if (worth_grouping(rows)) groups_ = std::make_unique<Groups>(rows, threads, stop);
     if (has_tables(snapshot.layout))
         tables_ = std::make_unique<MultiIndex>(groups_ ? groups_->units() : rows, threads, stop);
@@ -118,13 +118,15 @@ void Sublinear::search(const Snapshot& snapshot, const Queries& queries, const L
         std::atomic<std::size_t> next{0};
         std::mutex adding;
         const std::size_t share = queries.count >= 16 * threads ? 8 : 1;
-        run_parallel(queries.count < 4 ? 1 : threads, stop, [&](unsigned) {
+        const unsigned workers = lookers(queries.count, threads);
+        run_parallel(workers, stop, [&](unsigned) {
             Work mine;
             for (std::size_t q0; (q0 = next.fetch_add(share)) < queries.count;)
                 for (std::size_t q = q0; q < std::min(queries.count, q0 + share); ++q)
                     given_up[q] =
                         !tables_->search(groups_ ? groups_->units() : snapshot, queries.at(q)[0],
-                                         groups_ ? -1 : queries.above(q), loops.sifter, budget_ns,
+                                         groups_ ? -1 : queries.above(q), loops.sifter,
+                                         budget_ns * workers,  // so many queries at a time
                                          groups_ ? near[q] : found[q], mine, stop);
             const std::lock_guard<std::mutex> lock(adding);
             work += mine;

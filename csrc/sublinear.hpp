@@ -26,9 +26,13 @@ class Sublinear {
     /// Codes that repeat often enough to be worth grouping.
     static bool worth_grouping(const Snapshot& snapshot);
     static bool has_tables(const Layout& layout);
+    /// Threads that look queries up in tables, each query by one of them.
+    static unsigned lookers(std::size_t queries, unsigned threads) {
+        return queries < 4 ? 1 : threads;
+    }
 
-    /// Feeds the covered rows to the collectors. Queries whose tables would cost more than
-    /// `budget_ns` each are left alone and flagged in `given_up`.
+    /// Feeds the covered rows to the collectors. Queries whose tables would cost the call more
+    /// than `budget_ns` each are left alone and flagged in `given_up`.
     void search(const Snapshot& snapshot, const Queries& queries, const Loops& loops,
                 double budget_ns, unsigned threads, Stop& stop, std::vector<TopK>& found,
                 std::vector<char>& given_up, Work& work) const;

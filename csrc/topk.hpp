@@ -94,11 +94,14 @@ class TopK {
     }
 
     /// Adds another collector's results; afterwards ids no longer rise.
-    void absorb(TopK& other) {
+    void absorb(TopK& other, Stop& stop) {
         ascending_ = false;
         if (count_only_) count_ += other.count_;
         other.drop_beyond();
-        for (const Ranked& r : other.found_) push(static_cast<std::uint32_t>(r.distance), r.id);
+        in_steps(other.found_.size(), 65536, stop, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t i = begin; i < end; ++i)
+                push(static_cast<std::uint32_t>(other.found_[i].distance), other.found_[i].id);
+        });
     }
 
     /// The results in order (distance, id); leaves the collector empty.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 namespace dsah {
@@ -36,10 +37,13 @@ class Best {
         std::push_heap(heap_.begin(), heap_.end());
         return full();
     }
-    std::vector<Ranked> finish() {
-        std::sort(heap_.begin(), heap_.end());
+    std::vector<Ranked> finish(Stop& stop) {
+        stoppable_sort(heap_.begin(), heap_.end(), std::less<Candidate>(), stop);
         std::vector<Ranked> ranked;
-        for (const Candidate& candidate : heap_) ranked.push_back(candidate.hamming);
+        ranked.reserve(heap_.size());
+        in_steps(heap_.size(), 65536, stop, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t i = begin; i < end; ++i) ranked.push_back(heap_[i].hamming);
+        });
         return ranked;
     }
 
@@ -122,7 +126,7 @@ std::vector<Ranked> weighted_search(const Snapshot& snapshot, const std::uint8_t
     const std::int64_t far = best.full() ? weights.reach(best.bound()) : snapshot.layout.bits;
     pass(snapshot, lanes, weights, std::int64_t{reach_hint} + 1, far, eligible, collect, best,
          stop);
-    return best.finish();
+    return best.finish(stop);
 }
 
 }  // namespace dsah

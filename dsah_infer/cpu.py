@@ -14,7 +14,8 @@ _ROOT = Path("/")
 def available_cores(root: Path = _ROOT) -> int:
     """Cores this process may keep busy: its affinity, capped by its cgroup's quota; at least 1.
 
-    A quota of 1.5 cores counts as 1: a second thread would be throttled half of the time.
+    A quota of 1.5 cores counts as 1: when a second thread has used it up, both stand still until
+    the next period. csrc/limits.cpp follows the same rule.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     quota = cpu_quota(root)
@@ -28,7 +29,7 @@ def cpu_quota(root: Path = _ROOT) -> float | None:
         limit = _words(folder / "cpu.max")  # version 2: "quota period" or "max period"
         if len(limit) < 2:  # version 1: two files, -1 for none
             limit = _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
-        if len(limit) == 2 and limit[0].isdigit() and int(limit[1]) > 0:
+        if len(limit) == 2 and all(word.isdigit() and int(word) for word in limit):
             quotas.append(int(limit[0]) / int(limit[1]))
     return min(quotas, default=None)
 
@@ -49,6 +50,8 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
     """Folders of this process's cgroup and its parents, for cgroup versions 1 and 2."""
     base = root / "sys/fs/cgroup"
     for line in _lines(root / "proc/self/cgroup"):
+        if line.count(":") < 2:
+            continue
         _, names, path = line.split(":", 2)
         if names and controller not in names.split(","):
             continue

@@ -1,5 +1,5 @@
 #include "bindings.hpp"
-#include "cores.hpp"
+#include "limits.hpp"
 
 using namespace dsah;
 using namespace dsah::python;
@@ -7,7 +7,10 @@ using namespace dsah::python;
 PYBIND11_MODULE(_core, m) {
     m.doc() = "The compiled ranker. Use dsah_infer.HammingIndex, which checks what it is given.";
     bind_errors(m);
-    m.def("available_cores", &available_cores, "Cores allowed by CPU affinity and cgroup quota.");
+    m.def("available_cores", &available_cores, py::arg("root") = "",
+          "Cores allowed by CPU affinity and cgroup quota.");
+    m.def("available_memory", &available_memory, py::arg("root") = "",
+          "Bytes that can still be had, of the machine and in its cgroups.");
     m.def(
         "available_isas",
         [] {

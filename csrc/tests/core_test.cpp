@@ -2,25 +2,16 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
-#include <functional>
 #include <numeric>
 #include <random>
 #include <thread>
 
+#include "check.hpp"
 #include "file.hpp"
 #include "hash64.hpp"
 #include "index.hpp"
 
 using namespace dsah;
-
-#define CHECK(condition)                                                         \
-    do {                                                                         \
-        if (!(condition)) {                                                      \
-            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            std::exit(1);                                                        \
-        }                                                                        \
-    } while (false)
 
 namespace {
 
@@ -189,59 +180,23 @@ void test_readers_and_a_writer() {
     CHECK(index.size() == 2000 - 667);
 }
 
-void test_a_call_can_be_stopped() {
-    Index index(Options{64, 1, 2, "", false});
-    const Bytes codes = random_codes(index.layout(), 20000);
-    for (int i = 0; i < 20; ++i) index.add(codes.data(), 20000, nullptr);
-    Request request;
-    request.queries = codes.data();
-    request.count = 20000;
-    request.k = 5;
-    Stop now([] { return true; });
-    bool stopped = false;
-    try {
-        index.search(*index.snapshot(), request, now);
-    } catch (const Error& error) {
-        stopped = error.fault == Fault::interrupted;
-    }
-    CHECK(stopped);
-    CHECK(ask(index, Bytes(codes.begin(), codes.begin() + 8), 1)[0].size() == 1);
-}
-
-void test_stopped_changes_change_nothing() {
-    Index index(Options{64, 1, 2, "", true}), other(Options{64, 1, 1, "", true});
-    const Bytes codes = random_codes(index.layout(), 5000);
-    std::vector<std::int64_t> ids(5000);
-    for (std::size_t i = 0; i < 5000; ++i) ids[i] = static_cast<std::int64_t>(5000 - i);
-    index.add(codes.data(), 5000, ids.data());
-    other.add(codes.data(), 5000, nullptr);
-    const std::string path = "core-test-" + std::to_string(getpid()) + ".dsah";
-    write_index(*index.snapshot(), {}, path);
-    const std::function<void(Stop&)> calls[] = {
-        [&](Stop& stop) { index.add(codes.data(), 5000, nullptr, OnDuplicate::raise, stop); },
-        [&](Stop& stop) { index.add(codes.data(), 5, ids.data(), OnDuplicate::replace, stop); },
-        [&](Stop& stop) { index.merge(*other.snapshot(), OnDuplicate::skip, stop); },
-        [&](Stop& stop) { index.remove(ids.data(), 100, stop); },
-        [&](Stop& stop) { index.build(stop); },
-        [&](Stop& stop) { write_index(*other.snapshot(), {}, path, stop); },
-        [&](Stop& stop) { read_index(path, false, Verify::eager, stop); },
-    };
-    const auto before = index.snapshot();
-    for (const auto& call : calls) {
-        Stop now([] { return true; });
-        std::this_thread::sleep_for(std::chrono::milliseconds(55));  // it is asked every 50
-        bool stopped = false;
-        try {
-            call(now);
-        } catch (const Error& error) {
-            stopped = error.fault == Fault::interrupted;
+/// A worker that leaves the work to another must not make it look cheap.
+void test_shared_work_counts_for_each_who_shared() {
+    Stop never;
+    std::atomic<bool> helped{false};
+    const double start = busy_ns();
+    run_parallel(2, never, [&](unsigned worker) {
+        if (worker == 0) {
+            while (!helped) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            return;
         }
-        CHECK(stopped);
-        CHECK(index.snapshot() == before);
-    }
-    CHECK(read_index(path, false, Verify::eager).segment->ids);  // the old file is still there
-    std::remove(path.c_str());
-    CHECK(index.remove(ids.data(), 100) == 100);
+        const double begin = busy_ns();
+        while (busy_ns() - begin < 60e6) {
+        }
+        helped = true;
+    });
+    const double each = busy_ns() - start;
+    CHECK(each > 25e6 && each < 60e6);
 }
 
 void test_checksum_is_xxh64() {
@@ -262,7 +217,6 @@ int main() {
     test_batches_equal_the_obvious();
     test_files_come_back_whole();
     test_readers_and_a_writer();
-    test_a_call_can_be_stopped();
-    test_stopped_changes_change_nothing();
+    test_shared_work_counts_for_each_who_shared();
     std::puts("core: all tests passed");
 }

@@ -5,12 +5,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <random>
 
+#include "counted_memory.hpp"
 #include "file.hpp"
 #include "file_format.hpp"
 #include "hash64.hpp"
@@ -19,25 +22,31 @@
 using namespace dsah;
 
 namespace {
-std::size_t g_allowed = SIZE_MAX;                        // bytes that one allocation may take
-constexpr std::size_t kRounding = std::size_t{8} << 20;  // huge pages
-
-void judge(std::size_t bytes) {
-    if (bytes <= g_allowed) return;
-    std::fprintf(stderr, "asked for %zu bytes, %zu allowed\n", bytes, g_allowed);
-    std::abort();
-}
-}  // namespace
-
-extern "C" void* __real_mmap(void*, std::size_t, int, int, int, off_t);
-extern "C" void* __wrap_mmap(void* at, std::size_t bytes, int p, int f, int fd, off_t offset) {
-    judge(bytes);
-    return __real_mmap(at, bytes, p, f, fd, offset);
-}
-
-namespace {
 
 using Bytes = std::vector<std::uint8_t>;
+
+/// What opening may ask for beside the file's size, all its requests together: whole pages for
+/// codes and for ids, the table, names, the index itself and an error message.
+constexpr std::size_t kOpening = std::size_t{32} << 10;
+/// The first answers need room for each row (an id, a place in the map of ids, a bit, a copy) that
+/// the file may do without, and buffers that are as large for a small file as for a large one.
+constexpr std::size_t kAnswersEach = 32, kAnswers = std::size_t{1} << 20;
+constexpr unsigned kSeconds = 30;  // that one file may take
+
+std::size_t g_most_opening = 0, g_most_answering = 0;  // beside the file, and for each of its bytes
+
+/// The count is worth nothing if a sanitizer's operator new has come before ours.
+void check_the_count() {
+    allow(SIZE_MAX);
+    static void* volatile kept;
+    kept = ::operator new(1000);
+    ::operator delete(kept);
+    kept = ::operator new[](500);
+    ::operator delete[](kept);
+    const auto memory = Memory::allocate(10000);
+    kept = memory->data();
+    if (asked_for() < 11500) std::abort();
+}
 
 Bytes whole_file(const std::string& path) {
     std::FILE* file = std::fopen(path.c_str(), "rb");
@@ -48,17 +57,18 @@ Bytes whole_file(const std::string& path) {
 }
 
 std::vector<Bytes> seeds(std::mt19937_64& random) {
-    const std::string path = "/tmp/fuzz-seed-" + std::to_string(getpid());
+    const std::string path =
+        std::filesystem::temp_directory_path() / ("fuzz-seed-" + std::to_string(getpid()));
     std::vector<Bytes> files;
     for (const unsigned bits : {12u, 64u, 72u})
-        for (const bool named : {false, true}) {
+        for (const std::size_t n : {3, 70, 2000}) {  // the last is longer than what is rounded up
             Index index(Options{bits, 1, 1, "", false});
-            const std::size_t n = named ? 70 : 3;
+            const bool named = n == 70 || (n == 2000 && bits == 64);
             Bytes codes(n * index.layout().bytes);
             std::vector<std::int64_t> ids(n);
             for (std::size_t i = 0; i < n; ++i) {
                 codes[i * index.layout().bytes] = static_cast<std::uint8_t>(random());
-                ids[i] = static_cast<std::int64_t>((i * 37) % 1000);
+                ids[i] = static_cast<std::int64_t>((i * 37) % 10007);
             }
             index.add(codes.data(), n, named ? ids.data() : nullptr);
             write_index(*index.snapshot(), {{"items", "[]"}, {"model", "some text"}}, path);
@@ -125,12 +135,16 @@ const char* open_and_search(const Bytes& file, bool mapped, bool eager) {
     const int fd = memfd_create("fuzz", MFD_CLOEXEC);
     if (write(fd, file.data(), file.size()) != static_cast<ssize_t>(file.size())) std::abort();
     const char* verdict = "opened";
+    const std::size_t answers = kAnswersEach * file.size() + kAnswers;
+    alarm(kSeconds);
+    allow(file.size() + kOpening);
     try {
-        g_allowed = file.size() + kRounding;
         const IndexFile opened =
             read_index(fd, "file", mapped && !file.empty(), eager ? Verify::eager : Verify::lazy);
         Index index(Options{opened.layout.bits, opened.layout.symbol_bits, 1, "", false});
         index.adopt(opened, eager);
+        g_most_opening = std::max(g_most_opening, asked_for() - std::min(asked_for(), file.size()));
+        allow(answers);
         const Bytes query(index.layout().bytes, 0);
         Request request;
         request.queries = query.data();
@@ -141,11 +155,15 @@ const char* open_and_search(const Bytes& file, bool mapped, bool eager) {
         const std::int64_t ids[] = {0, 1, 37};
         index.remove(ids, 3);
         index.compact();
+        if (asked_for() > kAnswers)
+            g_most_answering =
+                std::max(g_most_answering, (asked_for() - kAnswers) / file.size() + 1);
     } catch (const Error& error) {
         if (error.fault != Fault::file && error.fault != Fault::io) std::abort();
         verdict = error.fault == Fault::file ? "refused" : "unreadable";
     }
-    g_allowed = SIZE_MAX;
+    allow(SIZE_MAX);
+    alarm(0);
     close(fd);
     return verdict;
 }
@@ -155,6 +173,7 @@ const char* open_and_search(const Bytes& file, bool mapped, bool eager) {
 int main(int argc, char** argv) {
     const unsigned long rounds = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 20000;
     const unsigned long seed = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 1;
+    check_the_count();
     std::mt19937_64 random(seed);
     const std::vector<Bytes> files = seeds(random);
     std::map<std::string, unsigned long> verdicts;
@@ -168,5 +187,9 @@ int main(int argc, char** argv) {
     }
     std::printf("%lu mutated files, seed %lu:", rounds, seed);
     for (const auto& [verdict, count] : verdicts) std::printf(" %lu %s", count, verdict.c_str());
-    std::printf("\n");
+    std::printf("\nopening asked for the file's size and at most %zu bytes (allowed: %zu)\n",
+                g_most_opening, kOpening);
+    std::printf(
+        "answering asked for %zu KiB and at most %zu times the file's size (allowed: %zu)\n",
+        kAnswers >> 10, g_most_answering, kAnswersEach);
 }

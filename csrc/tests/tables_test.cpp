@@ -1,23 +1,14 @@
 // Tests of multi-index hashing by itself: each kernel's sieve against plain
 // loops, and tables against all distances, with no planner that could turn to a
 // scan.
-#include <cstdio>
-#include <cstdlib>
 #include <random>
 
+#include "check.hpp"
 #include "flips.hpp"
 #include "index.hpp"
 #include "multi_index.hpp"
 
 using namespace dsah;
-
-#define CHECK(condition)                                                         \
-    do {                                                                         \
-        if (!(condition)) {                                                      \
-            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            std::exit(1);                                                        \
-        }                                                                        \
-    } while (false)
 
 namespace {
 

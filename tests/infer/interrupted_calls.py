@@ -33,6 +33,10 @@ index.save(folder / "index")
 named.save(folder / "named")
 tables = filled()
 tables.build()
+equal = HammingIndex(64, threads=threads)
+equal.add(np.zeros_like(codes), shuffled)
+snapshot = named._core.snapshot()
+rows = shuffled.astype(np.uint32)
 
 
 def remove():
@@ -49,6 +53,7 @@ CALLS = {
     "search listed": lambda: index.search(codes[:100], 10, allow=shuffled[: size // 40]),
     "search weighted": lambda: index.search(codes[:20_000], 10, weights=activations),
     "search weighted deep": lambda: index.search(codes[:2], size // 2, weights=activations[:2]),
+    "search weighted whole": lambda: index.search(codes[:1], size, weights=activations[:1]),
     "range": lambda: index.range_search(codes[-3:], 64),
     "range stored ids": lambda: named.range_search(codes[-3:], 64),
     "count": lambda: index.count(codes[:100_000], 30),
@@ -57,6 +62,14 @@ CALLS = {
     "tables search": lambda: tables.search(codes, 10),
     "tables range": lambda: tables.range_search(codes[-20_000:], 1, limit=5),
     "tables pairs": lambda: [0 for _ in tables.pairs_within(0)],
+    "equal search": lambda: equal.search(codes[:100], size // 100),
+    "equal search deep": lambda: equal.search(codes[:3], size),
+    "equal weighted": lambda: equal.search(codes[:1], size, weights=activations[:1]),
+    "equal range": lambda: equal.range_search(np.zeros((3, 8), np.uint8), 0),
+    "equal pairs": lambda: [0 for _ in equal.pairs_within(0)],
+    "equal build": equal.build,
+    "one chunk": lambda: [*named.chunks(size)],
+    "take": lambda: snapshot.take(rows),
     "add": filled,
     "add ids": lambda: filled(shuffled),
     "add duplicates": lambda: HammingIndex(64).upsert(codes, shuffled // 2),

@@ -70,23 +70,31 @@ def test_readers_see_consistent_snapshots_while_one_writes():
     assert len(index) == 2 * 3000 - 2 * 600
 
 
-def test_searches_leave_the_interpreter_free():
-    """While one thread is inside a long search, another runs Python all the time."""
-    index, codes = small_index(400_000, threads=1, sublinear=False)
+LONG_CALLS = {
+    "search": lambda index, codes: index.search(codes[:1024], 10),
+    "one chunk": lambda index, _: next(index.chunks(len(index))),
+    "take": lambda index, _: index._core.snapshot().take(np.zeros(3_000_000, np.uint32)),
+    "get": lambda index, _: index.get(np.zeros(3_000_000, np.int64)),
+}
+
+
+@pytest.mark.parametrize("call", LONG_CALLS.values(), ids=LONG_CALLS)
+def test_long_calls_leave_the_interpreter_free(call):
+    """While one thread is inside a long call, another runs Python all the time."""
+    index, codes = small_index(2_000_000, threads=1, sublinear=False)
     running, ticks = threading.Event(), 0
 
-    def search():
-        index.search(np.tile(codes[:512], (2, 1)), 10)
-        running.clear()
+    def work():
+        try:
+            call(index, codes)
+        finally:
+            running.clear()
 
     running.set()
-    thread = threading.Thread(target=search)
+    thread = threading.Thread(target=work)
     thread.start()
-    longest, last = 0.0, time.perf_counter()
     while running.is_set():
         ticks += 1
-        now = time.perf_counter()
-        longest, last = max(longest, now - last), now
         time.sleep(0)
     thread.join()
     assert ticks > 50  # holding the GIL would leave one or two
