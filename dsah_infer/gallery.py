@@ -89,13 +89,17 @@ class Gallery:
         return cls(path, encoder.new_index(), {}, model)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Gallery:
+    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> Gallery:
         """Read a gallery file.
+
+        Args:
+            path: The file.
+            mmap: Leave the codes in the file, as `HammingIndex.load` does.
 
         Raises:
             IndexFileError: Missing, damaged, or an index without pictures.
         """
-        index = HammingIndex.load(path)
+        index = HammingIndex.load(path, mmap=mmap)
         sections = index.sections
         missing = [name for name in ("items", "model") if name not in sections]
         if missing:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -55,3 +57,29 @@ def test_collapsed_codes_cost_no_more_than_their_number():
     assert groups_within(index, 1) == [list(range(200_000))]
     with pytest.raises(UsageError, match="radius = -1"):
         groups_within(index, -1)
+
+
+def test_codes_of_several_words_are_told_apart_by_each():
+    codes = np.zeros((7, 33), np.uint8)
+    codes[[1, 5], 0], codes[[2, 6], 15], codes[3, 32] = 1, 7, 255
+    index = HammingIndex(264)
+    index.add(codes, [70, 60, 50, 40, 30, 20, 10])
+    assert groups_within(index, 0) == [[10, 50], [20, 60], [30, 70]]
+    assert groups_within(HammingIndex(264), 3) == []
+
+
+@pytest.mark.parametrize("bits", [64, 1024])
+@pytest.mark.parametrize("radius", [0, 1])
+def test_memory_does_not_depend_on_the_length_of_codes(bits, radius):
+    n = 100_000
+    index = HammingIndex(bits, sublinear=False)
+    index.add(random_codes(np.random.default_rng(0), n, bits, distinct=n // 50))
+    tracemalloc.start()
+    try:
+        groups = groups_within(index, radius)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sum(map(len, groups)) > n // 2
+    chunk = 3 * 65536 * bits // 8  # on its way
+    assert peak - chunk < 100 * n
