@@ -34,7 +34,10 @@ class HammingIndex(IndexChanges, IndexSearches):
         threads: Most threads of one call; None takes CPU affinity and cgroup quota.
         isa: ``"amx"``, ``"avx512"``, ``"avx2"``, ``"popcnt"`` or ``"portable"``; None takes
             ``DSAH_ISA`` from the environment, else the fastest that this machine has.
-        sublinear: Allow structures beside the codes where they make searches faster than a scan.
+        sublinear: Allow structures beside the codes where they make searches faster than a scan:
+            groups of equal codes, and for sign codes of 17 to 64 bits also tables. They are built
+            by the first search that would gain, or by `build`; beside a mapped file by `build`
+            alone. `stats` shows their bytes and seconds.
 
     Attributes:
         contract: As given, or read from the file.
@@ -75,7 +78,11 @@ class HammingIndex(IndexChanges, IndexSearches):
         return self.chunks()
 
     def build(self) -> None:
-        """Build the sub-linear structures now, instead of when a search finds that they pay."""
+        """Build the sub-linear structures now, instead of when a search finds that they pay.
+
+        Beside a mapped file nothing else builds them. Where none can help (codes without tables
+        that hardly repeat) this does nothing.
+        """
         self._core.build()
 
     def explain(self) -> dict[str, Any]:
