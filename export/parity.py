@@ -8,15 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from dsah_infer.contract import CodeContract
+from dsah_infer.errors import ExportError
 from dsah_infer.onnx_file import ModelFile
 from dsah_infer.session import OnnxSession, output_shapes
-from dsah_train.encode import Codes
+from dsah_train.checkpoint import Checkpoint
+from dsah_train.encode import Codes, encode
 
 __all__ = [
     "TIE",
     "Parity",
     "compare",
     "margins",
+    "reference_run",
     "run_onnx",
     "run_session",
     "symbols_of",
@@ -41,6 +44,7 @@ class Parity:
         smallest_margin: Smallest margin of all symbols in the reference run.
         activation_gap: Largest |difference| of an activation.
         saliency_gap: Largest |difference| of a saliency value, where there is one.
+        not_finite: Activations of the other run that are infinite or no numbers.
     """
 
     pictures: int
@@ -51,6 +55,7 @@ class Parity:
     smallest_margin: float
     activation_gap: float
     saliency_gap: float
+    not_finite: int = 0
 
     @property
     def flip_rate(self) -> float:
@@ -114,7 +119,27 @@ def compare(reference: Codes, other: Codes, contract: CodeContract) -> Parity:
         smallest_margin=float(margin.min(initial=np.inf)),
         activation_gap=float(np.abs(reference.activations - other.activations).max(initial=0)),
         saliency_gap=saliency_gap,
+        not_finite=int((~np.isfinite(other.activations)).sum()),
     )
+
+
+def reference_run(
+    checkpoint: Checkpoint, images: npt.NDArray[np.uint8], *, saliency: bool = False
+) -> Codes:
+    """What torch makes of the pictures: the run that all others are compared with.
+
+    Raises:
+        ExportError: Its activations are not finite: both sides of a comparison would call such
+            bits 0 and agree.
+    """
+    codes = encode(checkpoint.model, images, checkpoint.contract, saliency=saliency)
+    bad = int((~np.isfinite(codes.activations)).sum())
+    if bad:
+        raise ExportError(
+            f"{bad} of {codes.activations.size} activations of the checkpoint are infinite or no "
+            "numbers: its training diverged; train again with a lower --lr"
+        )
+    return codes
 
 
 def run_onnx(

@@ -1,4 +1,13 @@
-"""``python export/to_onnx.py ckpt.pt``: one self-contained ONNX file, checked before it appears."""
+"""make one self-contained ONNX file of a checkpoint; it appears only if its bits are torch's
+
+examples:
+  python export/to_onnx.py RUN/ckpt.pt
+  python export/to_onnx.py RUN/ckpt.pt --precision fp16 -o half.onnx --data flowers17.zip
+  python export/to_onnx.py RUN/ckpt.pt --precision int8 --calibrate pictures/
+  python export/to_onnx.py RUN/ckpt.pt --precision int8 --target tensorrt --calibrate pictures/
+
+Exit code 1: the gate refused the file, and nothing was written; 2: wrong arguments.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +31,12 @@ from dsah_infer.contract import CodeContract
 from dsah_infer.errors import DsahError, ExportError, UsageError
 from dsah_infer.onnx_file import ModelFile, read_model
 from dsah_train.checkpoint import Checkpoint, load_checkpoint
-from dsah_train.encode import encode
 from export.gate import Budget, add_budget_arguments
 from export.half import halve
 from export.labelled import Labelled, load_calibration, load_labelled, map_of
 from export.onnx_model import fused_model, serialise
 from export.output import writing
-from export.parity import Parity, compare, run_onnx, tie_bound
+from export.parity import Parity, compare, reference_run, run_onnx, tie_bound
 from export.pictures import BATCHES, fixed_pictures
 from export.quantize import TARGETS, quantize
 
@@ -151,7 +159,7 @@ def judge(
         onnx.checker.check_model(str(path), full_check=True)
     except Exception as error:  # the checker's and protobuf's classes differ between releases
         raise ExportError(f"the ONNX checker refuses the graph: {error}") from error
-    ours = encode(checkpoint.model, images, contract, saliency=True)
+    ours = reference_run(checkpoint, images, saliency=True)
     theirs = run_onnx(model, images, batches=BATCHES)
     parity = compare(ours, theirs, contract)
     before = after = drop = None
@@ -166,19 +174,25 @@ def judge(
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="to_onnx.py", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="to_onnx.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("checkpoint", type=Path, help="ckpt.pt of a training run")
-    parser.add_argument("-o", "--out", type=Path, help="ONNX file; default model*.onnx beside it")
+    parser.add_argument("-o", "--out", type=Path, help="default: model*.onnx beside it")
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="fp32", help="of the trunk (fp32)"
+        "--precision", choices=PRECISIONS, default="fp32", help="of the trunk (default: fp32)"
     )
     parser.add_argument(
         "--calibrate", metavar="DIR_OR_ZIP", help="int8: data whose train part sets the ranges"
     )
-    parser.add_argument("--target", choices=TARGETS, help="int8: who will run it (cpu)")
-    parser.add_argument("--opset", type=int, default=20, help="ONNX operator set (20)")
+    parser.add_argument("--target", choices=TARGETS, help="int8: who runs it (default: cpu)")
+    parser.add_argument("--opset", type=int, default=20, help="operator set (default: 20)")
     parser.add_argument("--no-saliency", action="store_true", help="leave the saliency output out")
-    parser.add_argument("--data", help="judge bits and MAP on this data instead of fixed pictures")
+    parser.add_argument(
+        "--data", help="judge bits and MAP on this data (default: bits alone, on fixed pictures)"
+    )
     add_budget_arguments(parser)
     return parser
 
@@ -191,6 +205,9 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError("--calibrate and --target belong to --precision int8")
         if args.out and (args.out.is_dir() or args.out.resolve() == args.checkpoint.resolve()):
             raise UsageError(f"-o {args.out}: name a new file, not a folder or the checkpoint")
+        if args.out and args.out.suffix == ".plan":
+            raise UsageError(f"-o {args.out}: .plan names TensorRT's plans; end it with .onnx")
+        budget = Budget(args.max_flip_rate, args.max_map_drop)
         checkpoint = load_checkpoint(args.checkpoint)
         written = export_onnx(
             checkpoint,
@@ -202,7 +219,7 @@ def main(argv: list[str] | None = None) -> int:
                 args.opset,
                 not args.no_saliency,
             ),
-            budget=Budget(args.max_flip_rate, args.max_map_drop),
+            budget=budget,
             data=load_labelled(args.data, checkpoint) if args.data else None,
         )
     except DsahError as error:

@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 from PIL import Image
 
+from dsah_infer.onnx_file import read_model
 from dsah_train.checkpoint import Checkpoint
+from export.onnx_model import serialise
 from export.pictures import fixed_pictures
 from export.to_onnx import Recipe, export_onnx
 from tests.export.tiny_models import CLASSES, SIZE, ordinal_checkpoint, write_checkpoint
@@ -23,6 +27,18 @@ def run_script(name: str, *arguments: object, cwd: Path) -> subprocess.Completed
     """``python export/<name>.py ...`` as a user calls it, from another folder."""
     command = [sys.executable, str(ROOT / "export" / f"{name}.py"), *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def move_bias(source: Path, out: Path, by: float) -> Path:
+    """A sealed copy of an exported file in which one bias of the hash layer is another."""
+    model = onnx.load(source)
+    bias = next(t for t in model.graph.initializer if t.name.endswith("hash.bias"))
+    moved = numpy_helper.to_array(bias).copy()
+    moved[3] += by
+    bias.CopyFrom(numpy_helper.from_array(moved, bias.name))
+    del model.metadata_props[:]
+    out.write_bytes(serialise(model, read_model(source).contract))
+    return out
 
 
 @pytest.fixture(autouse=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from dsah_infer.contract import CodeContract
+from dsah_infer.errors import UsageError
 from dsah_train.encode import Codes, pack_activations
 from export.gate import Budget
 from export.margin_histogram import margin_histogram
@@ -88,7 +91,7 @@ def test_symbols_are_read_back() -> None:
 
 
 def parity(flipped: int, margin: float) -> Parity:
-    return Parity(100, 48, flipped, flipped, margin, 1e-6, 0.1, 0.0)
+    return Parity(100, 48, flipped, flipped, margin, 1e-6, 1e-3, 0.0)
 
 
 def test_float_bits_may_flip_at_a_tie_only() -> None:
@@ -99,10 +102,39 @@ def test_float_bits_may_flip_at_a_tie_only() -> None:
     assert Budget(1.0).objections("fp16", parity(1, 0.1), tie) == []
 
 
+def test_float_activations_may_not_drift_either() -> None:
+    """They rank hits of equal distance; a shift that flips no bit of these pictures is wrong."""
+    drifted = dataclasses.replace(parity(0, 0.0), activation_gap=0.2)
+    (objection,) = Budget(1.0).objections("fp32", drifted, 1e-3)
+    assert objection.startswith("an activation differs by 0.2; in fp32 at most 0.1 may")
+    assert Budget(1.0).objections("int8", drifted, 1e-3) == []
+    assert Budget(1.0).objections("fp32", drifted, 2e-3) == []
+
+
 @pytest.mark.parametrize(("precision", "allowed"), [("fp32", 0), ("fp16", 24), ("int8", 144)])
 def test_the_default_budget_by_precision(precision: str, allowed: int) -> None:
     assert Budget().objections(precision, parity(allowed, 1e-9), 1.0) == []
     assert "bits flip" in Budget().objections(precision, parity(allowed + 1, 1e-9), 1.0)[0]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, 1.1])
+def test_a_bound_that_nothing_could_break_or_keep_is_refused(value: float) -> None:
+    """Nothing is above NaN: such a budget would let everything pass."""
+    with pytest.raises(UsageError, match=r"--max-flip-rate .*allowed: 0 to 1"):
+        Budget(max_flip_rate=value)
+    with pytest.raises(UsageError, match=r"--max-map-drop .*allowed: -1 to 1"):
+        Budget(max_map_drop=value * 20)
+
+
+def test_what_is_no_number_is_an_objection_at_any_budget() -> None:
+    """NaN >= 0 is false on both sides: such codes agree, and mean nothing."""
+    ours, theirs = run(SIGN, 1), run(SIGN, 1)
+    theirs.activations[2, 3] = np.nan
+    theirs.activations[4, 5] = np.inf
+    found = compare(ours, theirs, SIGN)
+    assert (found.flipped_bits, found.not_finite) == (0, 2)
+    (objection,) = Budget(1.0).objections("int8", found, 1.0)
+    assert objection.startswith("2 activations are infinite or no numbers")
 
 
 def test_a_loss_of_map_is_an_objection_and_a_gain_is_not() -> None:

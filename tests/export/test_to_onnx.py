@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, numpy_helper
+import torch
+from onnx import TensorProto
 
 from dsah_infer import Encoder
 from dsah_infer.errors import ExportError, OutputError, UsageError
@@ -19,11 +20,10 @@ from dsah_train.config import METHODS
 from dsah_train.encode import Codes, encode
 from export.cost import graph_cost
 from export.gate import Budget
-from export.onnx_model import serialise
 from export.parity import compare, run_onnx, tie_bound
 from export.pictures import fixed_pictures
 from export.to_onnx import Recipe, export_onnx, judge
-from tests.export.conftest import ROOT, run_script
+from tests.export.conftest import ROOT, move_bias, run_script
 from tests.export.tiny_models import SIZE, method_checkpoint, write_checkpoint
 
 
@@ -155,28 +155,38 @@ def test_ordinal_codes_export(ordinal: tuple[Checkpoint, Path]) -> None:
     assert theirs.activations.shape == (21, 24)
 
 
-def test_a_graph_that_disagrees_is_refused(dsah: tuple[Checkpoint, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("by", "budget", "says"),
+    [
+        (1e3, Budget(), r"bits flip, allowed 0\.010%"),
+        (np.nan, Budget(max_flip_rate=1.0), "21 activations are infinite or no numbers"),
+    ],
+)
+def test_a_graph_that_disagrees_is_refused(
+    dsah: tuple[Checkpoint, Path], tmp_path: Path, by: float, budget: Budget, says: str
+) -> None:
     """One bias of the hash layer is moved: the gate must see the flipped bits."""
-    checkpoint, folder = dsah
-    model = onnx.load(folder / "model.onnx")
-    bias = next(t for t in model.graph.initializer if t.name.endswith("hash.bias"))
-    moved = numpy_helper.to_array(bias).copy()
-    moved[3] += 1e3
-    bias.CopyFrom(numpy_helper.from_array(moved, bias.name))
-    contract = read_model(folder / "model.onnx").contract
-    del model.metadata_props[:]
-    (tmp_path / "moved.onnx").write_bytes(serialise(model, contract))
-    with pytest.raises(ExportError, match=r"bits flip, allowed 0\.010%"):
-        judge(tmp_path / "moved.onnx", checkpoint, fixed_pictures(SIZE), Budget(), None)
+    moved = move_bias(dsah[1] / "model.onnx", tmp_path / "moved.onnx", by)
+    with pytest.raises(ExportError, match=says):
+        judge(moved, dsah[0], fixed_pictures(SIZE), budget, None)
+
+
+def test_a_checkpoint_that_diverged_is_not_exported(tmp_path: Path) -> None:
+    """Its codes are all zeros in torch and in onnxruntime alike: no bit flips."""
+    checkpoint = write_checkpoint(tmp_path / "ckpt.pt", backbone="alexnet", method="dpsh")
+    torch.nn.init.constant_(checkpoint.model.hashing.hash.bias, float("nan"))
+    with pytest.raises(ExportError, match=r"252 of 252 activations .* its training diverged"):
+        export_onnx(checkpoint, tmp_path / "model.onnx")
+    assert [p.name for p in tmp_path.iterdir()] == ["ckpt.pt"]
 
 
 def test_over_budget_leaves_the_old_file_and_nothing_else(
-    dsah: tuple[Checkpoint, Path], tmp_path: Path
+    dsah: tuple[Checkpoint, Path], int8_recipe: Recipe, tmp_path: Path
 ) -> None:
     out = tmp_path / "model.onnx"
     out.write_bytes(b"the last good one")
     with pytest.raises(ExportError, match="--max-flip-rate"):
-        export_onnx(dsah[0], out, budget=Budget(max_flip_rate=-1.0))
+        export_onnx(dsah[0], out, int8_recipe, budget=Budget(max_flip_rate=0.0))
     assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
     assert out.read_bytes() == b"the last good one"
 
@@ -238,6 +248,9 @@ def test_the_command_runs_from_any_folder(dsah: tuple[Checkpoint, Path], tmp_pat
         (["broken.pt"], 1, "not a readable checkpoint"),
         (["ckpt.pt", "--precision", "int8"], 2, "--calibrate"),
         (["ckpt.pt", "--target", "cpu"], 2, "belong to --precision int8"),
+        (["ckpt.pt", "--max-flip-rate", "nan"], 2, "--max-flip-rate nan; allowed: 0 to 1"),
+        (["ckpt.pt", "-o", "ckpt.plan"], 2, "end it with .onnx"),
+        (["ckpt.pt", "--data", "nowhere"], 1, "nowhere"),
     ],
 )
 def test_bad_usage_says_what_is_wrong_and_writes_nothing(

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from dsah_train.checkpoint import Checkpoint
+from dsah_train.checkpoint import Checkpoint, load_checkpoint
+from dsah_train.encode import Codes
+from export import verify as verify_module
+from export.gate import Budget
+from export.labelled import load_labelled
+from export.parity import Parity, reference_run
 from export.to_onnx import main as to_onnx
+from export.verify import Run
 from export.verify import main as verify
-from tests.export.conftest import run_script
+from export.verify import verify as verify_file
+from tests.export.conftest import move_bias, run_script
 from tests.export.tiny_models import write_checkpoint
 
 
@@ -51,12 +59,37 @@ def test_the_report_holds_every_run(folder: Path, picture_folder: Path) -> None:
 def test_the_budget_decides_the_exit_code(
     folder: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [str(folder / "model.onnx"), "--against", str(folder / "ckpt.pt"), "--data",
+    move_bias(folder / "model.onnx", folder / "moved.onnx", -1e3)
+    arguments = [str(folder / "moved.onnx"), "--against", str(folder / "ckpt.pt"), "--data",
                  str(picture_folder)]  # fmt: skip
-    assert verify([*arguments, "--max-flip-rate", "-1"]) == 1
-    assert "bits flip, allowed -100.000%" in capsys.readouterr().err
+    assert verify(arguments) == 1
+    assert "moved.onnx: " in (said := capsys.readouterr().err)
+    assert "bits flip, allowed 0.010%" in said
     record = json.loads((folder / "parity/parity.json").read_text())
     assert not record["passed"]
+    assert verify([*arguments, "--max-flip-rate", "nan"]) == 2
+    assert "allowed: 0 to 1" in capsys.readouterr().err
+
+
+def test_each_way_of_running_a_file_must_pass(
+    folder: Path, picture_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most flips happen at ties; fewer, far from any, happen with another batch size."""
+    tie = Parity(36, 12, 5, 5, 1e-9, 1e-9, 0.0, 0.0)
+    far = dataclasses.replace(tie, flipped_bits=1, flipped_symbols=1, largest_flip=9.0)
+
+    def stand_in(_: object, __: object, ours: Codes, device: str, threads: int, batch: int):
+        return Run(device, threads, batch, 1.0, far if batch == 17 else tie), ours
+
+    monkeypatch.setattr(verify_module, "_run", stand_in)
+    checkpoint = load_checkpoint(folder / "ckpt.pt")
+    data = load_labelled(str(picture_folder), checkpoint)
+    ours = reference_run(checkpoint, data.images)
+    budget = Budget(max_flip_rate=0.1)
+    space = checkpoint.contract.space
+    verdict = verify_file(folder / "model.onnx", ours, data, budget, space)
+    assert verdict.worst.parity is tie
+    assert [o.partition(" flips")[0] for o in verdict.objections] == ["a symbol with a margin of 9"]
 
 
 def test_a_file_of_another_run_is_refused(
