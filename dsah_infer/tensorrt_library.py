@@ -33,7 +33,11 @@ def import_tensorrt(library: str | None = None) -> tuple[Any, str]:
     for name in (library,) if library else LIBRARIES:
         for module in LIBRARIES[name]:
             try:
-                return importlib.import_module(module), name
+                found = importlib.import_module(module)
+                if name == "tensorrt" and int(str(found.__version__).split(".")[0]) < 10:
+                    reasons.append(f"{module}: version {found.__version__}, needed: 10 or newer")
+                    continue
+                return found, name
             except Exception as error:  # bindings without their libraries raise OSError and others
                 reasons.append(f"{module}: {error}")
     raise MissingDependencyError(

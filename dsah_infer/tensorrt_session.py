@@ -9,6 +9,7 @@ a plain serialised engine; what it means is in the sidecar ``<plan>.json`` besid
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import threading
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from dsah_infer.errors import DeviceError, ModelFileError, UsageError
 from dsah_infer.session import output_shapes
 from dsah_infer.tensorrt_library import LIBRARIES, import_tensorrt
 
-__all__ = ["TensorRtSession", "read_sidecar"]
+__all__ = ["TensorRtSession", "read_plan", "read_sidecar"]
 
 SIDECAR_KEYS = (
     "contract",
@@ -34,6 +35,7 @@ SIDECAR_KEYS = (
     "precision",
     "profile",
     "onnx_fingerprint",
+    "plan_sha256",
 )
 
 
@@ -61,6 +63,21 @@ def read_sidecar(plan: Path) -> dict[str, Any]:
     return {**facts, "contract": CodeContract.from_json(text)}
 
 
+def read_plan(plan: Path, facts: dict[str, Any]) -> bytes:
+    """The very bytes that a sidecar speaks of; TensorRT trusts a plan as it does code.
+
+    Raises:
+        ModelFileError: The plan was changed since it was built.
+    """
+    content = plan.read_bytes()
+    if hashlib.sha256(content).hexdigest() != facts["plan_sha256"]:
+        raise ModelFileError(
+            f"{plan}: damaged, or not the plan that {plan.name}.json was written for; build both "
+            "with export/to_tensorrt.py"
+        )
+    return content
+
+
 class TensorRtSession:
     """Runs a plan on the first CUDA device; batches go through its optimisation profile.
 
@@ -74,7 +91,8 @@ class TensorRtSession:
 
         Raises:
             UsageError: A device other than ``auto`` and ``tensorrt``.
-            ModelFileError: The plan was built by another library version or for another card.
+            ModelFileError: The plan was built by another library version or for another card, or
+                changed since; or its tensors are not those of its contract.
             MissingDependencyError: The library that built it is not installed.
             DeviceError: There is no NVIDIA driver or device.
         """
@@ -89,6 +107,7 @@ class TensorRtSession:
                 f"{plan}: a TensorRT plan needs an NVIDIA card: {missing}; on this machine use "
                 "the ONNX file that it was built from"
             )
+        content = read_plan(plan, facts)
         library = _import_library(facts)
         self._cuda = CudaRuntime()
         built_for, here = str(facts["compute_capability"]), self._cuda.compute_capability()
@@ -100,10 +119,13 @@ class TensorRtSession:
         self._least, self._largest = _batch_sizes(plan, facts["profile"])
         self._lock = threading.Lock()  # an execution context serves one run at a time
         self._runtime = library.Runtime(library.Logger(library.Logger.WARNING))
-        self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
+        self._engine = self._runtime.deserialize_cuda_engine(content)
         if self._engine is None:
             raise ModelFileError(f"{plan}: {facts['library']} cannot load it; build it again")
+        _check_engine(plan, self._engine, self.contract)
         self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise DeviceError(f"{plan}: no execution context; is there memory left on the card?")
 
     def run(self, outputs: Sequence[str], images: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
         """The named outputs for images uint8 (n, S, S, 3), n >= 1, split to fit the profile.
@@ -167,6 +189,19 @@ class TensorRtSession:
         for held in (self._context, self._engine, self._runtime):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
         self._context = self._engine = self._runtime = None
+
+
+def _check_engine(plan: Path, engine: Any, contract: CodeContract) -> None:
+    """Names and shapes of the engine's tensors: device memory is sized by the contract."""
+    size = contract.pixels.size
+    wanted = {"images": (size, size, 3), **output_shapes(contract)}
+    names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+    found = {name: tuple(engine.get_tensor_shape(name))[1:] for name in names}  # without N
+    if found != wanted:
+        raise ModelFileError(
+            f"{plan}: its tensors {found} are not those of its sidecar, {wanted}; build both "
+            "with export/to_tensorrt.py"
+        )
 
 
 def _batch_sizes(plan: Path, profile: Any) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """One engine builder over the TensorRT module that is installed.
 
 ``tensorrt`` 10 and 11 and ``tensorrt_rtx`` have the same classes and calls for what is needed
-here. Networks are strongly typed: the precision is the graph's own, and no builder flag. The
+here. Networks are strongly typed: the precision is the graph's own, not a builder flag. The
 RTX module builds without a GPU, which is how this file is tested; **engines are built and never
 run here**.
 """
@@ -57,6 +57,8 @@ def build_plan(trt: Any, model: ModelFile, profile: Profile) -> bytes:
             hint = " (int8 for TensorRT: to_onnx.py --precision int8 --target tensorrt)"
         raise ExportError(f"TensorRT's parser refuses the graph{hint}: {messages}")
     settings = builder.create_builder_config()
+    # On by default: products of float32 with factors rounded to 10 bits, and so other codes.
+    settings.clear_flag(trt.BuilderFlag.TF32)
     shapes = builder.create_optimization_profile()
     size = model.contract.pixels.size
     shapes.set_shape("images", *((n, size, size, 3) for n in asdict(profile).values()))

@@ -1,8 +1,17 @@
-"""``python export/to_tensorrt.py model.onnx``: a TensorRT plan and its facts in a JSON sidecar."""
+"""build a TensorRT plan of an exported file, and write what it fits into <plan>.json
+
+examples:
+  python export/to_tensorrt.py RUN/model.onnx
+  python export/to_tensorrt.py RUN/model.fp16.onnx --min 1 --opt 32 --max 256 -o half.plan
+  python export/to_tensorrt.py RUN/model.int8-tensorrt.onnx --library tensorrt_rtx
+
+A plan that fits already is kept. Plans were never run in this project: docs/export.md says why.
+"""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -11,7 +20,7 @@ if __name__ == "__main__":  # runs from any folder; export/ itself must not shad
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from dsah_infer.atomic_file import replacing
-from dsah_infer.errors import DsahError
+from dsah_infer.errors import DsahError, UsageError
 from dsah_infer.onnx_file import read_model
 from dsah_infer.tensorrt_library import LIBRARIES, import_tensorrt
 from export.output import writing
@@ -30,8 +39,9 @@ def export_plan(
 ) -> bool:
     """Build ``out`` from an exported file, unless what is there already fits.
 
-    A plan fits when its sidecar names this very ONNX file, profile, library version and compute
-    capability. The plan is what ``trtexec`` and Triton read: nothing is put before it.
+    A plan fits when its sidecar names these very bytes, and this ONNX file, profile, library
+    version and compute capability. The plan is what ``trtexec`` and Triton read: nothing is put
+    before it.
 
     Args:
         onnx_file: From ``to_onnx.py``; its precision decides the engine's.
@@ -52,7 +62,7 @@ def export_plan(
     model = read_model(onnx_file)
     trt, name = import_tensorrt(library)
     facts = sidecar(trt, name, model, profile)
-    if out.is_file() and _facts(sidecar_path(out)) == facts:
+    if out.is_file() and _facts(sidecar_path(out)) == facts | _digest(out.read_bytes()):
         return False
     plan = build_plan(trt, model, profile)
     with writing(out):
@@ -62,8 +72,12 @@ def export_plan(
         with replacing(out) as file:
             file.write(plan)
         with replacing(sidecar_path(out)) as file:
-            file.write((json.dumps(facts, indent=2) + "\n").encode())
+            file.write((json.dumps(facts | _digest(plan), indent=2) + "\n").encode())
     return True
+
+
+def _digest(plan: bytes) -> dict[str, str]:
+    return {"plan_sha256": hashlib.sha256(plan).hexdigest()}
 
 
 def _facts(path: Path) -> object:
@@ -75,13 +89,19 @@ def _facts(path: Path) -> object:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="to_tensorrt.py", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="to_tensorrt.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("model", type=Path, help="a file of to_onnx.py, of any precision")
-    parser.add_argument("-o", "--out", type=Path, help="plan; default beside it, as .plan")
-    parser.add_argument("--min", type=int, default=1, help="smallest batch (1)")
-    parser.add_argument("--opt", type=int, default=8, help="batch to tune for (8)")
-    parser.add_argument("--max", type=int, default=64, help="largest batch (64)")
-    parser.add_argument("--library", choices=tuple(LIBRARIES), help="which builder")
+    parser.add_argument("-o", "--out", type=Path, help="default: beside it, as .plan")
+    parser.add_argument("--min", type=int, default=1, help="smallest batch (default: 1)")
+    parser.add_argument("--opt", type=int, default=8, help="batch to tune for (default: 8)")
+    parser.add_argument("--max", type=int, default=64, help="largest batch (default: 64)")
+    parser.add_argument(
+        "--library", choices=tuple(LIBRARIES), help="builder (default: the first that is installed)"
+    )
     return parser
 
 
@@ -90,6 +110,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     out = args.out or args.model.with_suffix(".plan")
     try:
+        if out.suffix != ".plan":  # an ONNX file named by mistake would be replaced, too
+            raise UsageError(f"-o {out}: end it with .plan, by which Encoder knows plans")
         profile = Profile(args.min, args.opt, args.max)
         built = export_plan(args.model, out, profile, library=args.library)
     except DsahError as error:

@@ -1,4 +1,12 @@
-"""``python export/to_triton.py model.onnx``: a Triton model repository, from pictures to codes."""
+"""write a Triton model repository that takes encoded pictures and answers with codes
+
+examples:
+  python export/to_triton.py RUN/model.onnx
+  python export/to_triton.py RUN/model.onnx -o repository/ --max-batch 64
+  python export/to_triton.py RUN/model.onnx --plan RUN/model.plan --max-batch 64
+
+A repository of this command that is there already is replaced as a whole.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +19,14 @@ from pathlib import Path
 
 if __name__ == "__main__":  # runs from any folder; export/ itself must not shadow other packages
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from export.requirements import need
+
+    need("onnx")
 
 from dsah_infer.errors import DsahError, ExportError, SpaceMismatchError, UsageError
 from dsah_infer.onnx_file import ModelFile, read_model
 from dsah_infer.session import output_shapes
-from dsah_infer.tensorrt_session import read_sidecar
+from dsah_infer.tensorrt_session import read_plan, read_sidecar
 from export.output import writing
 from export.triton_config import (
     check_config,
@@ -46,7 +57,7 @@ def export_repository(
     Raises:
         ModelFileError: Not an exported file, or a plan without its sidecar.
         SpaceMismatchError: The plan was built from another file.
-        UsageError: A batch beyond the plan's profile, or a folder of something else.
+        UsageError: A batch beyond the plan's profile, or a folder that holds something else.
         OutputError: ``out`` cannot be written.
     """
     model = read_model(onnx_file)
@@ -54,8 +65,7 @@ def export_repository(
         raise UsageError(f"--max-batch {max_batch}; allowed: 1 or more")
     if plan is not None:
         _check_plan(plan, model, max_batch)
-    if out.exists() and not (out / ENCODER / "config.pbtxt").is_file():
-        raise UsageError(f"{out} is there and is not a repository of this command; choose another")
+    _check_place(out)
     with (
         writing(out),
         tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder,
@@ -88,6 +98,20 @@ def _write(part: Path, model: ModelFile, plan: Path | None, max_batch: int) -> N
     (pictures / "encoder.json").write_text(json.dumps(facts))
 
 
+def _check_place(out: Path) -> None:
+    """Refuse a folder that holds anything which replacing it would take along."""
+    if not out.exists():
+        return
+    if not (out / ENCODER / "config.pbtxt").is_file():
+        raise UsageError(f"{out} is there and is not a repository of this command; choose another")
+    others = sorted({path.name for path in out.iterdir()} - {ENCODER, PICTURES})
+    if others:
+        raise UsageError(
+            f"{out} also holds {', '.join(others)}, which replacing it would remove; write to "
+            f"another folder and copy {ENCODER} and {PICTURES} from there"
+        )
+
+
 def _check_plan(plan: Path, model: ModelFile, max_batch: int) -> None:
     facts = read_sidecar(plan)
     if facts["onnx_fingerprint"] != model.contract.fingerprint:
@@ -95,6 +119,7 @@ def _check_plan(plan: Path, model: ModelFile, max_batch: int) -> None:
             f"{plan} was built from the file {facts['onnx_fingerprint']}, not from "
             f"{model.contract.fingerprint}; build it again with export/to_tensorrt.py"
         )
+    read_plan(plan, facts)
     if facts["library"] != "tensorrt":
         raise UsageError(
             f"{plan} was built by {facts['library']}; Triton's TensorRT backend loads plans of "
@@ -113,11 +138,17 @@ def _check_plan(plan: Path, model: ModelFile, max_batch: int) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="to_triton.py", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="to_triton.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("model", type=Path, help="a file of to_onnx.py")
-    parser.add_argument("-o", "--out", type=Path, help="repository; default triton/ beside it")
-    parser.add_argument("--plan", type=Path, help="run this plan of to_tensorrt.py instead")
-    parser.add_argument("--max-batch", type=int, default=32, help="largest batch (32)")
+    parser.add_argument("-o", "--out", type=Path, help="default: triton/ beside it")
+    parser.add_argument(
+        "--plan", type=Path, help="run this plan of to_tensorrt.py (default: run the ONNX file)"
+    )
+    parser.add_argument("--max-batch", type=int, default=32, help="largest batch (default: 32)")
     return parser
 
 

@@ -48,6 +48,7 @@ def test_every_script_says_so(
     if script == "to_tensorrt":
         pytest.importorskip("tensorrt_rtx_bindings")
     main = {"to_tensorrt": to_tensorrt, "to_triton": to_triton}[script]
-    assert main([source, "-o", str(tmp_path / "a-file/out")]) == 1
-    assert f"{script}: {tmp_path / 'a-file/out'} cannot be written" in capsys.readouterr().err
+    out = tmp_path / "a-file/out.plan"
+    assert main([source, "-o", str(out)]) == 1
+    assert f"{script}: {out} cannot be written" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["a-file"]

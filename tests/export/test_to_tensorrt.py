@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from dsah_infer.contract import CodeContract
 from dsah_infer.errors import DeviceError, ExportError, UsageError
+from dsah_infer.onnx_file import read_model
 from dsah_infer.tensorrt_library import import_tensorrt
 from dsah_infer.tensorrt_session import TensorRtSession, read_sidecar
 from dsah_train.checkpoint import Checkpoint
@@ -102,12 +104,35 @@ def test_a_plan_that_fits_is_kept_and_any_other_is_rebuilt(
     assert export_plan(source, plan, Profile(1, 2, 4))
     facts = json.loads(sidecar_path(plan).read_text())
     for key, value in (("library_version", "0.1"), ("compute_capability", "1.0"),
-                       ("onnx_fingerprint", "other")):  # fmt: skip
+                       ("onnx_fingerprint", "other"), ("plan_sha256", "other")):  # fmt: skip
         sidecar_path(plan).write_text(json.dumps(facts | {key: value}))
         assert export_plan(source, plan, Profile(1, 2, 4)), key
-        assert json.loads(sidecar_path(plan).read_text()) == facts
+        again = json.loads(sidecar_path(plan).read_text())
+        assert again | {"plan_sha256": ""} == facts | {"plan_sha256": ""}  # no two builds are equal
+        assert again["plan_sha256"] == hashlib.sha256(plan.read_bytes()).hexdigest()
     sidecar_path(plan).write_text("{")
     assert export_plan(source, plan, Profile(1, 2, 4))
+    plan.write_bytes(plan.read_bytes()[:-1])  # cut short, as by a copy onto a full disk
+    assert export_plan(source, plan, Profile(1, 2, 4))
+    assert not export_plan(source, plan, Profile(1, 2, 4))
+
+
+def test_float32_stays_float32_on_a_card(
+    ordinal: tuple[Checkpoint, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt, _ = import_tensorrt("tensorrt_rtx")
+    seen = []
+
+    class Builder(trt.Builder):  # type: ignore[misc]
+        def build_serialized_network(self, network: Any, settings: Any) -> Any:
+            seen.append(settings.get_flag(trt.BuilderFlag.TF32))
+            return super().build_serialized_network(network, settings)
+
+    fresh = trt.Builder(trt.Logger()).create_builder_config()
+    assert fresh.get_flag(trt.BuilderFlag.TF32), "it is on unless one says otherwise"
+    monkeypatch.setattr(trt, "Builder", Builder)
+    assert build_plan(trt, read_model(ordinal[1] / "model.onnx"), Profile())
+    assert seen == [False]
 
 
 def test_int8_for_the_cpu_is_refused_with_the_next_step(
@@ -151,5 +176,9 @@ def test_the_command(ordinal: tuple[Checkpoint, Path], tmp_path: Path, capsys) -
     assert "built; fp32" in capsys.readouterr().out
     assert main([source, "-o", str(tmp_path / "m.plan"), "--max", "16"]) == 0
     assert "already fits" in capsys.readouterr().out
+    capsys.readouterr()
+    assert main([source, "-o", source]) == 2
+    assert "end it with .plan" in capsys.readouterr().err
+    assert read_model(source).contract.method == "doh", "the ONNX file was not replaced"
     assert main([source, "--min", "5", "--opt", "2"]) == 2
     assert main([str(tmp_path / "none.onnx")]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import sys
@@ -93,6 +94,7 @@ def test_the_batch_dimension_is_left_to_triton(ordinal: tuple[Checkpoint, Path])
 def fake_plan(path: Path, onnx_file: Path, **facts: object) -> Path:
     model = read_model(onnx_file)
     path.write_bytes(b"a plan")
+    digest = hashlib.sha256(b"a plan").hexdigest()
     record = {
         "contract": model.contract.to_json(),
         "library": "tensorrt",
@@ -101,6 +103,7 @@ def fake_plan(path: Path, onnx_file: Path, **facts: object) -> Path:
         "precision": "fp32",
         "profile": {"min": 1, "opt": 4, "max": 8},
         "onnx_fingerprint": model.contract.fingerprint,
+        "plan_sha256": digest,
     }
     path.with_name(path.name + ".json").write_text(json.dumps(record | facts))
     return path
@@ -120,6 +123,9 @@ def test_a_plan_is_served_only_if_it_fits(dsah: tuple[Checkpoint, Path], tmp_pat
     fake_plan(plan, source, library="tensorrt_rtx")
     with pytest.raises(UsageError, match="tensorrt only"):
         export_repository(source, out, plan=plan, max_batch=8)
+    fake_plan(plan, source).write_bytes(b"another plan")
+    with pytest.raises(ModelFileError, match="damaged, or not the plan"):
+        export_repository(source, out, plan=plan, max_batch=8)
     with pytest.raises(ModelFileError, match="no such file"):
         export_repository(source, out, plan=tmp_path / "none.plan")
 
@@ -129,6 +135,18 @@ def test_a_foreign_folder_is_not_replaced(dsah: tuple[Checkpoint, Path], tmp_pat
     (tmp_path / "mine/notes.txt").write_text("keep me")
     assert main([str(dsah[1] / "model.onnx"), "-o", str(tmp_path / "mine")]) == 2
     assert (tmp_path / "mine/notes.txt").read_text() == "keep me"
+
+
+def test_models_of_others_are_not_taken_along(
+    dsah: tuple[Checkpoint, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Triton serves a folder of many models: someone may have put theirs beside ours."""
+    arguments = [str(dsah[1] / "model.onnx"), "-o", str(tmp_path / "triton")]
+    assert main(arguments) == 0
+    (tmp_path / "triton/resnet").mkdir()
+    assert main(arguments) == 2
+    assert "also holds resnet" in capsys.readouterr().err
+    assert (tmp_path / "triton/resnet").is_dir()
 
 
 class PythonBackend(types.ModuleType):

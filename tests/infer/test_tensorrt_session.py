@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,7 @@ FACTS = {
     "precision": "fp32",
     "profile": {"min": 1, "opt": 2, "max": 4},
     "onnx_fingerprint": "0" * 32,
+    "plan_sha256": hashlib.sha256(b"an engine").hexdigest(),
 }
 
 
@@ -77,6 +79,14 @@ def test_a_plan_runs_on_no_cpu(tmp_path: Path) -> None:
         Encoder(write_plan(tmp_path), device="cpu")
 
 
+@pytest.mark.skipif(HAS_DRIVER, reason="this machine has an NVIDIA driver")
+def test_doctor_says_what_a_plan_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "-m", str(write_plan(tmp_path))]) == 1
+    printed = capsys.readouterr()
+    assert "model.plan: failed" in printed.out
+    assert "a TensorRT plan needs an NVIDIA card" in printed.err
+
+
 def test_info_reads_the_sidecar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(write_plan(tmp_path)), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -86,11 +96,21 @@ def test_info_reads_the_sidecar(tmp_path: Path, capsys: pytest.CaptureFixture[st
 # -- behind a driver: a stand-in for the card, to follow the calls as they are documented ----------
 
 
+#: Tensors of the tiny model as an engine names them; -1 is the free N.
+SHAPES = {
+    "images": (-1, 32, 32, 3),
+    "codes": (-1, 2),
+    "activations": (-1, 12),
+    "saliency": (-1, 32, 32),
+}
+
+
 class Card:
     """Device memory as host arrays; the "engine" is this object too."""
 
-    def __init__(self, *, refuses: str = "") -> None:
+    def __init__(self, *, refuses: str = "", shapes: dict[str, tuple[int, ...]] = SHAPES) -> None:
         self.refuses = refuses
+        self.shapes = shapes
         self.memory: dict[int, bytearray] = {}
         self.addresses: dict[str, int] = {}
         self.batches: list[tuple[int, ...]] = []
@@ -154,7 +174,12 @@ def plugged(monkeypatch: pytest.MonkeyPatch) -> Callable[[Card], Card]:
         def __init__(self, level: int) -> None: ...
 
     def plug(card: Card) -> Card:
-        engine = SimpleNamespace(create_execution_context=lambda: card)
+        engine = SimpleNamespace(
+            create_execution_context=lambda: None if card.refuses == "context" else card,
+            num_io_tensors=len(card.shapes),
+            get_tensor_name=lambda i: list(card.shapes)[i],
+            get_tensor_shape=card.shapes.__getitem__,
+        )
         library = SimpleNamespace(
             __version__="10.16.1.11",
             Logger=Logger,
@@ -203,6 +228,41 @@ def test_a_call_that_returns_false_is_an_error(
     ):
         encoder.encode(np.zeros((32, 32, 3), np.uint8))
     assert not card.memory, "all device memory was given back"
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        SHAPES | {"codes": (-1, 3)},
+        SHAPES | {"images": (-1, 64, 64, 3)},
+        {name: shape for name, shape in SHAPES.items() if name != "saliency"},
+        SHAPES | {"vector": (-1, 12)},
+    ],
+)
+def test_an_engine_of_other_tensors_never_writes_to_memory_sized_for_these(
+    tmp_path: Path, plugged: Callable[[Card], Card], shapes: dict[str, tuple[int, ...]]
+) -> None:
+    plugged(Card(shapes=shapes))
+    with pytest.raises(ModelFileError, match="are not those of its sidecar"):
+        Encoder(write_plan(tmp_path))
+
+
+def test_a_card_without_memory_for_a_context_is_named(
+    tmp_path: Path, plugged: Callable[[Card], Card]
+) -> None:
+    plugged(Card(refuses="context"))
+    with pytest.raises(DeviceError, match="no execution context"):
+        Encoder(write_plan(tmp_path))
+
+
+def test_a_plan_that_was_changed_never_reaches_tensorrt(
+    tmp_path: Path, plugged: Callable[[Card], Card]
+) -> None:
+    plugged(Card())
+    plan = write_plan(tmp_path)
+    plan.write_bytes(b"AN ENGINE")
+    with pytest.raises(ModelFileError, match="damaged, or not the plan"):
+        Encoder(plan)
 
 
 @pytest.mark.parametrize(
@@ -269,6 +329,13 @@ def test_a_plan_of_the_rtx_library_finds_it(
     plan = write_plan(tmp_path, library="tensorrt_rtx", library_version="0.1")
     with pytest.raises(ModelFileError, match=f"installed is {bindings.__version__}"):
         Encoder(plan)
+
+
+def test_a_library_from_before_strong_typing_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = SimpleNamespace(__version__="8.6.1")
+    monkeypatch.setattr(tensorrt_library.importlib, "import_module", lambda _: old)
+    with pytest.raises(MissingDependencyError, match=r"version 8\.6\.1, needed: 10 or newer"):
+        tensorrt_library.import_tensorrt("tensorrt")
 
 
 def test_a_library_that_is_not_known_is_refused() -> None:
