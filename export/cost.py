@@ -1,4 +1,9 @@
-"""``python export/cost.py model.onnx``: parameters, MACs, bytes and milliseconds per picture."""
+"""print parameters, MACs, bytes and milliseconds per picture of exported files
+
+examples:
+  python export/cost.py RUN/model.onnx
+  python export/cost.py RUN/model*.onnx --threads 2 --batch 8 --json
+"""
 
 from __future__ import annotations
 
@@ -83,11 +88,19 @@ def _inner(node: onnx.NodeProto, weight: tuple[int, ...]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="cost.py", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="cost.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("models", type=Path, nargs="+", help="files of to_onnx.py")
-    parser.add_argument("--threads", type=int, default=1, help="threads of the timed run (1)")
-    parser.add_argument("--batch", type=int, default=1, help="pictures per timed run (1)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="time to measure for (2)")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="threads of the timed run (default: 1)"
+    )
+    parser.add_argument("--batch", type=int, default=1, help="pictures per timed run (default: 1)")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="time to measure for (default: 2)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
 

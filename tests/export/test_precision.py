@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
 
 from dsah_infer.errors import ExportError, UsageError
+from dsah_infer.onnx_file import read_model
 from dsah_train.checkpoint import Checkpoint
 from export.gate import Budget
 from export.half import halve
 from export.pictures import fixed_pictures
-from export.to_onnx import Recipe, export_onnx
+from export.to_onnx import Recipe, export_onnx, parser
 from export.trunk import trunk_names
 from tests.export.tiny_models import SIZE, write_checkpoint
 
@@ -114,6 +116,53 @@ def test_int8_for_its_target(dsah: tuple[Checkpoint, Path], tmp_path: Path, targ
         assert len(wide) == 50
     gemm = next(n for n in model.graph.node if n.op_type == "Gemm")
     assert values[gemm.input[1]].data_type == TensorProto.FLOAT
+
+
+@pytest.mark.parametrize("target", ["cpu", "tensorrt"])
+def test_int8_keeps_the_space_and_has_a_name_of_its_own(
+    dsah: tuple[Checkpoint, Path], tmp_path: Path, target: str
+) -> None:
+    recipe = Recipe("int8", target, fixed_pictures(SIZE, 16))
+    contract = export_onnx(dsah[0], tmp_path / "m.onnx", recipe, budget=LOOSE).model.contract
+    assert contract.precision == "int8"
+    assert contract.space == dsah[0].contract.space
+    known = {dsah[0].contract.fingerprint, read_model(dsah[1] / "model.onnx").contract.fingerprint}
+    assert contract.fingerprint not in known
+
+
+def test_nothing_but_a_request_makes_int8() -> None:
+    assert Recipe().precision == "fp32"
+    assert parser().parse_args(["ckpt.pt"]).precision == "fp32"
+
+
+def test_percentiles_cut_the_largest_values_off(
+    dsah: tuple[Checkpoint, Path], tmp_path: Path
+) -> None:
+    """By minimum and maximum 127 steps would reach the largest value of each map."""
+    images = fixed_pictures(SIZE, 16)
+    export_onnx(dsah[0], tmp_path / "m.onnx", Recipe("int8", "tensorrt", images), budget=LOOSE)
+    model = onnx.load(tmp_path / "m.onnx")
+    values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    reach = {
+        n.input[0]: 127 * float(values[n.input[1]])
+        for n in model.graph.node
+        if n.op_type == "QuantizeLinear" and n.input[0] not in values
+    }
+    seen = fp32_graph(dsah[1])
+    made = {name for node in seen.graph.node for name in node.output}
+    watched = sorted(set(reach) & made)
+    assert len(watched) > 20
+    del seen.graph.output[:]
+    seen.graph.output.extend(onnx.ValueInfoProto(name=name) for name in watched)
+    session = onnxruntime.InferenceSession(
+        seen.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    calibrated = images[np.arange(len(images)) % 4 != 3]
+    largest = [np.abs(v).max() for v in session.run(watched, {"images": calibrated})]
+    cut = [reach[name] < 0.999 * top for name, top in zip(watched, largest, strict=True)]
+    assert np.mean(cut) > 0.3  # small maps have no value beyond the percentile
+    whole = [reach[name] < 1.01 * top for name, top in zip(watched, largest, strict=True)]
+    assert all(whole)
 
 
 def test_int8_is_judged_on_pictures_it_was_not_calibrated_on(
