@@ -27,13 +27,17 @@ using Bytes = std::vector<std::uint8_t>;
 
 /// What opening may ask for beside the file's size, all its requests together: whole pages for
 /// codes and for ids, the table, names, the index itself and an error message.
-constexpr std::size_t kOpening = std::size_t{32} << 10;
+constexpr std::size_t kOpening = std::size_t{16} << 10;
 /// The first answers need room for each row (an id, a place in the map of ids, a bit, a copy) that
 /// the file may do without, and buffers that are as large for a small file as for a large one.
-constexpr std::size_t kAnswersEach = 32, kAnswers = std::size_t{1} << 20;
+constexpr std::size_t kAnswersEach = 16, kAnswers = std::size_t{512} << 10;
 constexpr unsigned kSeconds = 30;  // that one file may take
 
-std::size_t g_most_opening = 0, g_most_answering = 0;  // beside the file, and for each of its bytes
+std::size_t g_most_opening = 0, g_most_answering = 0;  // of what is constant in that
+
+std::size_t beyond(std::size_t bytes) {
+    return asked_for() - std::min(asked_for(), bytes);
+}
 
 /// The count is worth nothing if a sanitizer's operator new has come before ours.
 void check_the_count() {
@@ -70,8 +74,9 @@ std::vector<Bytes> seeds(std::mt19937_64& random) {
                 codes[i * index.layout().bytes] = static_cast<std::uint8_t>(random());
                 ids[i] = static_cast<std::int64_t>((i * 37) % 10007);
             }
+            const std::string text(n == 2000 ? 30000 : 10, 'x');
             index.add(codes.data(), n, named ? ids.data() : nullptr);
-            write_index(*index.snapshot(), {{"items", "[]"}, {"model", "some text"}}, path);
+            write_index(*index.snapshot(), {{"items", "[]"}, {"model", text}}, path);
             files.push_back(whole_file(path));
         }
     unlink(path.c_str());
@@ -135,7 +140,6 @@ const char* open_and_search(const Bytes& file, bool mapped, bool eager) {
     const int fd = memfd_create("fuzz", MFD_CLOEXEC);
     if (write(fd, file.data(), file.size()) != static_cast<ssize_t>(file.size())) std::abort();
     const char* verdict = "opened";
-    const std::size_t answers = kAnswersEach * file.size() + kAnswers;
     alarm(kSeconds);
     allow(file.size() + kOpening);
     try {
@@ -143,8 +147,8 @@ const char* open_and_search(const Bytes& file, bool mapped, bool eager) {
             read_index(fd, "file", mapped && !file.empty(), eager ? Verify::eager : Verify::lazy);
         Index index(Options{opened.layout.bits, opened.layout.symbol_bits, 1, "", false});
         index.adopt(opened, eager);
-        g_most_opening = std::max(g_most_opening, asked_for() - std::min(asked_for(), file.size()));
-        allow(answers);
+        g_most_opening = std::max(g_most_opening, beyond(file.size()));
+        allow(kAnswersEach * file.size() + kAnswers);
         const Bytes query(index.layout().bytes, 0);
         Request request;
         request.queries = query.data();
@@ -155,9 +159,7 @@ const char* open_and_search(const Bytes& file, bool mapped, bool eager) {
         const std::int64_t ids[] = {0, 1, 37};
         index.remove(ids, 3);
         index.compact();
-        if (asked_for() > kAnswers)
-            g_most_answering =
-                std::max(g_most_answering, (asked_for() - kAnswers) / file.size() + 1);
+        g_most_answering = std::max(g_most_answering, beyond(kAnswersEach * file.size()));
     } catch (const Error& error) {
         if (error.fault != Fault::file && error.fault != Fault::io) std::abort();
         verdict = error.fault == Fault::file ? "refused" : "unreadable";
@@ -190,6 +192,6 @@ int main(int argc, char** argv) {
     std::printf("\nopening asked for the file's size and at most %zu bytes (allowed: %zu)\n",
                 g_most_opening, kOpening);
     std::printf(
-        "answering asked for %zu KiB and at most %zu times the file's size (allowed: %zu)\n",
-        kAnswers >> 10, g_most_answering, kAnswersEach);
+        "answering asked for %zu times the file's size and at most %zu bytes (allowed: %zu)\n",
+        kAnswersEach, g_most_answering, kAnswers);
 }

@@ -214,12 +214,13 @@ SANITIZED = "-O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
 
 
 def test_mutated_files_open_without_harm():
-    """20,000 mutations under ASan and UBSan; `make fuzz` runs a million."""
+    """20,000 mutations under ASan and UBSan, allocations watched; `make fuzz` runs a million."""
     out = ROOT / "build" / "asan"
     binary = native(f"{out}/fuzz_file", out, SANITIZED)
     done = subprocess.run([binary, "20000"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "20000 mutated files" in done.stdout
+    assert "opening asked for the file's size and at most" in done.stdout
     assert "refused" in done.stdout
     assert "opened" in done.stdout
 
