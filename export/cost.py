@@ -23,6 +23,7 @@ if __name__ == "__main__":  # runs from any folder; export/ itself must not shad
 
 import onnx
 
+from dsah_infer.cli import INTERRUPTED
 from dsah_infer.encoder import Encoder
 from dsah_infer.errors import DsahError
 from dsah_infer.onnx_file import ModelFile, read_model
@@ -119,6 +120,9 @@ def main(argv: list[str] | None = None) -> int:
     except DsahError as error:
         print(f"cost: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("cost: interrupted", file=sys.stderr)
+        return INTERRUPTED
     if args.json:
         print(json.dumps(rows, indent=1))
         return 0

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from dsah_infer.cli import INTERRUPTED
 from dsah_infer.contract import CodeContract
 from dsah_infer.errors import DsahError, ExportError, UsageError
 from dsah_infer.onnx_file import ModelFile, read_model
@@ -225,6 +226,9 @@ def main(argv: list[str] | None = None) -> int:
     except DsahError as error:
         print(f"to_onnx: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("to_onnx: interrupted; nothing was written", file=sys.stderr)
+        return INTERRUPTED
     print(_summary(out, written))
     return 0
 

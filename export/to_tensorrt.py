@@ -20,6 +20,7 @@ if __name__ == "__main__":  # runs from any folder; export/ itself must not shad
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from dsah_infer.atomic_file import replacing
+from dsah_infer.cli import INTERRUPTED
 from dsah_infer.errors import DsahError, UsageError
 from dsah_infer.onnx_file import read_model
 from dsah_infer.tensorrt_library import LIBRARIES, import_tensorrt
@@ -117,6 +118,9 @@ def main(argv: list[str] | None = None) -> int:
     except DsahError as error:
         print(f"to_tensorrt: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("to_tensorrt: interrupted; nothing was written", file=sys.stderr)
+        return INTERRUPTED
     facts = json.loads(sidecar_path(out).read_text())
     print(
         f"{out}: {'built' if built else 'already fits, not built again'}; {facts['precision']}, "

@@ -23,6 +23,7 @@ if __name__ == "__main__":  # runs from any folder; export/ itself must not shad
 
     need("onnx")
 
+from dsah_infer.cli import INTERRUPTED
 from dsah_infer.errors import DsahError, ExportError, SpaceMismatchError, UsageError
 from dsah_infer.onnx_file import ModelFile, read_model
 from dsah_infer.session import output_shapes
@@ -161,6 +162,9 @@ def main(argv: list[str] | None = None) -> int:
     except DsahError as error:
         print(f"to_triton: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("to_triton: interrupted; nothing was written", file=sys.stderr)
+        return INTERRUPTED
     print(f"{out}: models {PICTURES} (pictures to codes) and {ENCODER} (squares to codes)")
     return 0
 

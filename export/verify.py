@@ -23,6 +23,7 @@ if __name__ == "__main__":  # runs from any folder; export/ itself must not shad
 
     need("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "matplotlib")
 
+from dsah_infer.cli import INTERRUPTED
 from dsah_infer.errors import DsahError, SpaceMismatchError, UsageError
 from dsah_infer.onnx_file import ModelFile, read_model
 from dsah_infer.providers import import_onnxruntime, working_devices
@@ -119,13 +120,8 @@ def verify(
     Raises:
         SpaceMismatchError: The file was not made from the checkpoint.
     """
-    model = read_model(path)
+    model = read_of(path, space)
     contract = model.contract
-    if contract.space != space:
-        raise SpaceMismatchError(
-            f"{path} has code space {contract.space!r}, the checkpoint {space!r}: it was exported "
-            "from another training run"
-        )
     runs, kept = [], None
     for device in working_devices(import_onnxruntime()):
         for count in threads:
@@ -165,6 +161,21 @@ def verify(
     )
 
 
+def read_of(path: Path, space: str) -> ModelFile:
+    """An exported file, if it is one of the checkpoint's code space.
+
+    Raises:
+        SpaceMismatchError: The file was not made from the checkpoint.
+    """
+    model = read_model(path)
+    if model.contract.space != space:
+        raise SpaceMismatchError(
+            f"{path} has code space {model.contract.space!r}, the checkpoint {space!r}: it was "
+            "exported from another training run"
+        )
+    return model
+
+
 def verify_all(
     paths: list[Path],
     checkpoint: Checkpoint,
@@ -189,10 +200,10 @@ def verify_all(
     """
     from export.parity_report import write_report
 
-    ours = reference_run(checkpoint, data.images)
     space = checkpoint.contract.space
-    verdicts = [verify(path, ours, data, budget, space) for path in paths]
-    with writing(out / "parity.json"):
+    with writing(out / "parity.json"):  # a place that cannot be written is not worth waiting for
+        ours = reference_run(checkpoint, data.images)
+        verdicts = [verify(path, ours, data, budget, space) for path in paths]
         write_report(out, checkpoint, data, ours, verdicts, budget, command)
     return verdicts
 
@@ -223,7 +234,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pictures", type=int, default=2000, help="most pictures, evenly taken (default: 2000)"
     )
-    parser.add_argument("--out", type=Path, help="report (default: parity/ beside ckpt.pt)")
+    parser.add_argument("-o", "--out", type=Path, help="report (default: parity/ beside ckpt.pt)")
     add_budget_arguments(parser)
     return parser
 
@@ -236,12 +247,17 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError(f"--pictures {args.pictures}; allowed: 20 or more")
         budget = Budget(args.max_flip_rate, args.max_map_drop)
         checkpoint = load_checkpoint(args.against)
+        for path in args.models:  # before the pictures, which take their time
+            read_of(path, checkpoint.contract.space)
         data = load_labelled(args.data, checkpoint, pictures=args.pictures)
         out = args.out or args.against.parent / "parity"
         verdicts = verify_all(args.models, checkpoint, data, budget, out, _command(args))
     except DsahError as error:
         print(f"verify: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("verify: interrupted; no report was written", file=sys.stderr)
+        return INTERRUPTED
     print((out / "parity.md").read_text())
     for verdict in verdicts:
         for objection in verdict.objections:

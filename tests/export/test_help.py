@@ -62,3 +62,29 @@ def test_a_missing_package_is_named_with_the_extra(
     monkeypatch.delitem(sys.modules, "export.requirements", raising=False)
     with pytest.raises(SystemExit, match=rf"{package}: pip install -e '\.\[export\]'"):
         runpy.run_path(str(ROOT / "export" / f"{script}.py"), run_name="__main__")
+
+
+@pytest.mark.parametrize(
+    ("script", "work", "arguments"),
+    [
+        ("to_onnx", "load_checkpoint", ["ckpt.pt"]),
+        ("verify", "load_checkpoint", ["m.onnx", "--against", "ckpt.pt", "--data", "pictures"]),
+        ("to_tensorrt", "export_plan", ["m.onnx"]),
+        ("to_triton", "export_repository", ["m.onnx"]),
+        ("cost", "read_model", ["m.onnx"]),
+    ],
+)
+def test_ctrl_c_is_a_line_and_its_own_exit_code(
+    script: str,
+    work: str,
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def pressed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    module = importlib.import_module(f"export.{script}")
+    monkeypatch.setattr(module, work, pressed)
+    assert module.main(arguments) == 130
+    assert capsys.readouterr().err.startswith(f"{script}: interrupted")

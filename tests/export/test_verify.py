@@ -109,6 +109,22 @@ def test_a_file_of_another_run_is_refused(
     assert "exported from another training run" in capsys.readouterr().err
 
 
+def test_what_cannot_be_judged_or_kept_is_said_before_the_work(
+    folder: Path,
+    picture_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["--against", str(folder / "ckpt.pt"), "--data", str(picture_folder)]
+    monkeypatch.setattr(verify_module, "reference_run", lambda *_: pytest.fail("too late"))
+    out = str(folder / "ckpt.pt/report")  # inside a file
+    assert verify([str(folder / "model.onnx"), *arguments, "--out", out]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+    monkeypatch.setattr(verify_module, "load_labelled", lambda *_, **__: pytest.fail("too late"))
+    assert verify([str(folder / "model.onnx"), str(folder / "none.onnx"), *arguments]) == 1
+    assert "none.onnx: No such file" in capsys.readouterr().err
+
+
 def test_to_onnx_judges_map_on_given_data(
     tmp_path: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
