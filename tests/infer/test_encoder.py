@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from dsah_infer import Encoder
+from dsah_infer import Encoder, decoding, process_session
 from dsah_infer.contract import unpack_bits
 from dsah_infer.errors import ModelFileError, NoSaliencyError, PictureError, UsageError
 from tests.infer.tiny_model import write_tiny_model
@@ -130,6 +130,56 @@ def test_memory_stays_bounded_by_reading_only_a_few_batches_ahead(
             assert len(read) <= 4 * served + 2 * 4 + 2
         stream.close()
     assert threading.active_count() < 10
+
+
+def test_the_next_batch_is_decoded_while_one_is_in_the_model(
+    tiny: Path, noise: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for the other: run after run in one thread would never end."""
+    running, decoded = threading.Event(), threading.Event()
+    original = decoding.load_picture
+
+    def decode(source: Pictures, *arguments: object, **options: object) -> Pictures:
+        square = original(source, *arguments, **options)
+        if source is pictures[4]:  # the first of the second batch
+            assert running.wait(10), "the model waits for this picture"
+            decoded.set()
+        return square
+
+    with Encoder(tiny, threads=2, batch_size=4) as encoder:
+        pictures = list(noise)
+        expected = encoder.encode(pictures)
+        session = encoder._session.get()
+        run = session.run
+
+        def wait(outputs: list[str], images: Pictures) -> list[Pictures]:
+            running.set()
+            assert decoded.wait(10), "decoding waits for the model"
+            return run(outputs, images)
+
+        monkeypatch.setattr(decoding, "load_picture", decode)
+        monkeypatch.setattr(session, "run", wait)
+        np.testing.assert_array_equal(encoder.encode(pictures), expected)
+
+
+def test_a_process_has_one_session_however_many_threads(
+    tiny: Path, noise: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    class Counted(process_session.OnnxSession):
+        def __init__(self, *arguments: object) -> None:
+            opened.append(os.getpid())
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(process_session, "OnnxSession", Counted)
+    with Encoder(tiny, threads=2) as encoder:
+        workers = [threading.Thread(target=encoder.encode, args=(noise,)) for _ in range(6)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    assert opened == [os.getpid()]
 
 
 def test_saliency_lies_over_the_square_the_model_saw(encoder: Encoder, noise: Pictures) -> None:
