@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -55,7 +56,7 @@ class TrainingSet:
 
     Attributes:
         pictures: uint8 (n, R, R, 3), R at least ``train_size``.
-        targets: Multi-hot (n, C).
+        targets: Multi-hot (n, C), on the device that trains.
         config: Batch size, sampler, augmentation and seed.
         seen: The pictures as the exported model sees them, uint8 (n, S, S, 3); None where that is
             what ``pictures`` are.
@@ -91,7 +92,21 @@ class TrainingSet:
 
     def images(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         """This process's share of random views of the pictures at ``rows``."""
-        return random_views(self.pictures[rows], self.config, rng, share(len(rows)))
+        views = random_views(self.pictures[rows], self.config, rng, share(len(rows)))
+        return views.to(self.targets.device)
+
+    def to(self, device: torch.device) -> TrainingSet:
+        """The same set for training on ``device``: what batches hold then lies there.
+
+        The pictures are kept there too and their views made there, unless they would fill more
+        than half of a card's free memory.
+        """
+        pictures = self.pictures
+        if device.type != "cuda" or pictures.nbytes < torch.cuda.mem_get_info(device)[0] // 2:
+            pictures = pictures.to(device)
+        guide = None if self.guide is None else self.guide.to(device)
+        targets = self.targets.to(device)
+        return dataclasses.replace(self, pictures=pictures, targets=targets, guide=guide)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class Run:
         if self._saved is not None and self._saved["method"] is not None:
             method.load_state_dict(self._saved["method"])
             restore_chance(self._saved, self.device)
-        data = training.training_set(config)
+        data = training.training_set(config).to(method.device)
         if self._saved is None:
             method.prepare(data)
         self._saved = None

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dsah_train.losses.pairs import upper
+
 __all__ = ["BETA_LAST", "weighted_likelihood_loss"]
 
 #: The last beta of the continuation sgn(z) = lim tanh(beta z); the first is 1 (section 3.3).
@@ -26,8 +28,7 @@ def weighted_likelihood_loss(z: Tensor, similar: Tensor, alpha: float) -> Tensor
     Returns:
         Mean over unordered pairs.
     """
-    upper = torch.ones_like(similar, dtype=torch.bool).triu(1)
-    s, inner = similar[upper], alpha * (z @ z.T)[upper]
+    s, inner = upper(similar), alpha * upper(z @ z.T)
     ones = s.sum()
     weight = len(s) / torch.where(s > 0, ones, len(s) - ones)
     return (weight * (F.softplus(inner) - s * inner)).mean()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["pair_mean", "pair_sum", "similarity"]
+__all__ = ["pair_mean", "pair_sum", "similarity", "upper"]
 
 
 def similarity(targets: Tensor) -> Tensor:
@@ -27,14 +27,20 @@ def pair_sum(values: Tensor) -> Tensor:
     Dividing pair and image terms by the same N keeps the paper's ratio between them and does not
     change with the size of a short last batch.
     """
-    return _upper(values).sum() / len(values)
+    return upper(values).sum() / len(values)
 
 
 def pair_mean(values: Tensor) -> Tensor:
     """Mean over unordered pairs i < j of a symmetric (N, N), N at least 2."""
-    return _upper(values).mean()
+    return upper(values).mean()
 
 
-def _upper(values: Tensor) -> Tensor:
+def upper(values: Tensor) -> Tensor:
+    """Entries i < j of an (N, N), row by row.
+
+    By their places and not by a mask: of a mask CUDA must tell the host how many it holds, and the
+    host would wait for that in every step.
+    """
     n = len(values)
-    return values[torch.ones(n, n, dtype=torch.bool, device=values.device).triu(1)]
+    rows, columns = torch.triu_indices(n, n, offset=1, device=values.device)
+    return values[rows, columns]

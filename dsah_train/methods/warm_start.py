@@ -28,7 +28,7 @@ def fit_head(
     lr: float = 3e-3,
     weight_decay: float = 5e-4,
     seed: int = 0,
-) -> float:
+) -> None:
     """Fit a head to fixed features with AdamW and a cosine schedule.
 
     Args:
@@ -41,9 +41,6 @@ def fit_head(
         lr: First learning rate.
         weight_decay: Weight decay.
         seed: Seed of the order.
-
-    Returns:
-        The last loss.
     """
     # Features behind a ReLU are all positive: pictures would begin with nearly the same code, every
     # step would shift all of them at once, and losses of distances would tell classes by length
@@ -53,7 +50,6 @@ def fit_head(
     rng = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    value = torch.zeros(())
     for _ in range(steps):
         rows = torch.randint(len(features), (batch_size,), generator=rng).to(features.device)
         value = loss(head(features[rows]), targets[rows])
@@ -65,4 +61,3 @@ def fit_head(
         head.bias.sub_(head.weight @ mean)
     for p in head.parameters():  # of several processes each has fitted its own
         same_tensor(p)
-    return float(value.detach())
