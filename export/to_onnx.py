@@ -192,7 +192,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--opset", type=int, default=20, help="operator set (default: 20)")
     parser.add_argument("--no-saliency", action="store_true", help="leave the saliency output out")
     parser.add_argument(
-        "--data", help="judge bits and MAP on this data (default: bits alone, on fixed pictures)"
+        "--data",
+        help="judge bits and MAP on this data (default: that of --calibrate; without "
+        "it, bits alone on fixed pictures)",
     )
     add_budget_arguments(parser)
     return parser
@@ -210,6 +212,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError(f"-o {args.out}: .plan names TensorRT's plans; end it with .onnx")
         budget = Budget(args.max_flip_rate, args.max_map_drop)
         checkpoint = load_checkpoint(args.checkpoint)
+        judged = args.data or args.calibrate  # labels at hand: MAP is asked for
         written = export_onnx(
             checkpoint,
             out := args.out or args.checkpoint.with_name(_default_name(args)),
@@ -221,7 +224,7 @@ def main(argv: list[str] | None = None) -> int:
                 not args.no_saliency,
             ),
             budget=budget,
-            data=load_labelled(args.data, checkpoint) if args.data else None,
+            data=load_labelled(judged, checkpoint) if judged else None,
         )
     except DsahError as error:
         print(f"to_onnx: {error}", file=sys.stderr)

@@ -16,7 +16,7 @@ from dsah_train.checkpoint import Checkpoint
 from export.gate import Budget
 from export.half import halve
 from export.pictures import fixed_pictures
-from export.to_onnx import Recipe, export_onnx, parser
+from export.to_onnx import Recipe, export_onnx, main, parser
 from export.trunk import trunk_names
 from tests.export.tiny_models import SIZE, write_checkpoint
 
@@ -128,6 +128,23 @@ def test_int8_keeps_the_space_and_has_a_name_of_its_own(
     assert contract.space == dsah[0].contract.space
     known = {dsah[0].contract.fingerprint, read_model(dsah[1] / "model.onnx").contract.fingerprint}
     assert contract.fingerprint not in known
+
+
+def test_the_command_judges_int8_by_map_on_the_data_that_calibrates(
+    dsah: tuple[Checkpoint, Path],
+    picture_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "m.onnx"
+    arguments = [str(dsah[1] / "ckpt.pt"), "-o", str(out), "--precision", "int8"]
+    arguments += ["--calibrate", str(picture_folder), "--max-flip-rate", "0.3"]
+    assert main([*arguments, "--max-map-drop", "-1"]) == 1
+    assert "MAP@all falls by" in capsys.readouterr().err
+    assert not out.exists()
+    assert main([*arguments, "--max-map-drop", "1"]) == 0
+    assert "MAP@all: torch" in capsys.readouterr().out
+    assert read_model(out).contract.precision == "int8"
 
 
 def test_nothing_but_a_request_makes_int8() -> None:
