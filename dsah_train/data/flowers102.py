@@ -24,6 +24,11 @@ def _load(source: Source, protocol: str, split_seed: int) -> Dataset:
     count = int(labels.max())
 
     def part(numbers: npt.NDArray[np.int64]) -> Part:
+        if numbers.min(initial=1) < 1 or numbers.max(initial=1) > len(labels):
+            raise DataError(
+                f"{source.path}: setid.mat names pictures outside 1 to {len(labels)}, which is how "
+                "many imagelabels.mat labels"
+            )
         wanted = [f"image_{number:05d}.jpg" for number in numbers]
         targets = one_hot(labels[numbers - 1] - 1, count)
         return listed_part(tails, wanted, targets, what="setid.mat")

@@ -238,6 +238,9 @@ def test_flowers102(tmp_path: Path) -> None:
     assert dataset.query.names[0].endswith("image_00003.jpg")
     assert dataset.query.labels.tolist() == np.repeat(np.arange(102), 2).tolist()
     assert dataset.query.read(0) == content(3)
+    put(tmp_path, {"imagelabels.mat": mat(labels=labels[None, :-1])})
+    with pytest.raises(DataError, match=r"setid\.mat names pictures outside 1 to 407"):
+        load_dataset(tmp_path)
 
 
 # Stanford Dogs-120 and CUB-200
