@@ -176,7 +176,8 @@ class Config:
     val_per_class: int = setting(10, "pictures per class in the validation part", within=(1, 1000))
     patience: int = setting(
         0,
-        "stop choosing epochs after so many validations without a better one; 0: never",
+        "stop choosing epochs after so many without a better validation MAP, looked at after "
+        "each of them; 0: never",
         within=(0, 1000),
     )
 
