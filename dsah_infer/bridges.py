@@ -54,6 +54,7 @@ def from_npy(
     path: str | os.PathLike[str],
     bits: int,
     *,
+    symbol_bits: int = 1,
     ids: npt.ArrayLike | None = None,
     contract: CodeContract | None = None,
 ) -> HammingIndex:
@@ -64,9 +65,9 @@ def from_npy(
     """
     try:
         codes = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise CodeError(f"{os.fspath(path)}: {error}") from None
-    index = HammingIndex(bits, contract=contract)
+    index = HammingIndex(bits, symbol_bits=symbol_bits, contract=contract)
     index.add(check_codes(np.asarray(codes), bits, what=os.fspath(path)), ids)
     return index
 
@@ -92,12 +93,20 @@ def to_faiss(index: HammingIndex) -> tuple[Any, Ids]:
     return flat, ids
 
 
-def from_faiss(flat: Any, bits: int | None = None) -> HammingIndex:
-    """An index of the codes of a ``faiss.IndexBinaryFlat``; ids are its row numbers.
+def from_faiss(
+    flat: Any,
+    bits: int | None = None,
+    *,
+    ids: npt.ArrayLike | None = None,
+    contract: CodeContract | None = None,
+) -> HammingIndex:
+    """An index of the codes of a ``faiss.IndexBinaryFlat``.
 
     Args:
         flat: The FAISS index.
         bits: Bits that are used, if fewer than FAISS's multiple of 8.
+        ids: One id per row, as `to_faiss` returns them; None takes the row numbers.
+        contract: Record of the codes' producer.
 
     Raises:
         UsageError: It is another kind of index.
@@ -111,8 +120,8 @@ def from_faiss(flat: Any, bits: int | None = None) -> HammingIndex:
     import faiss
 
     codes = faiss.vector_to_array(flat.xb).reshape(flat.ntotal, flat.d // 8)
-    index = HammingIndex(flat.d if bits is None else bits)
-    index.add(codes)
+    index = HammingIndex(flat.d if bits is None else bits, contract=contract)
+    index.add(codes, ids)
     return index
 
 

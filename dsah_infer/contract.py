@@ -233,7 +233,7 @@ class CodeContract:
         """
         try:
             fields = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ContractError(f"the code contract is not JSON ({error})") from None
         if not isinstance(fields, dict) or not isinstance(fields.get("version"), int):
             raise ContractError("the code contract has no format version")
@@ -242,7 +242,10 @@ class CodeContract:
                 f"the code contract has format version {fields['version']}, this dsah reads up to "
                 f"{CONTRACT_VERSION}; upgrade dsah"
             )
-        return cls(**_typed(cls, fields))
+        try:
+            return cls(**_typed(cls, fields))
+        except OverflowError as error:  # JSON knows integers that no float can hold
+            raise ContractError(f"the code contract has an impossible number ({error})") from None
 
 
 def _typed(cls: type, fields: dict[str, Any]) -> dict[str, Any]:

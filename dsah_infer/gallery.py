@@ -237,7 +237,7 @@ def _relative(target: Path, gallery: Path) -> str:
 def _read_section(path: str | os.PathLike[str], name: str, content: bytes) -> dict[str, Any]:
     try:
         section = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise IndexFileError(f"{path}: section {name!r} is not JSON ({error})") from None
     version = section.get("version") if isinstance(section, dict) else None
     if not isinstance(version, int) or version > SECTION_VERSION:

@@ -81,9 +81,10 @@ class HammingIndex(IndexChanges, IndexSearches):
         """Build the sub-linear structures now, instead of when a search finds that they pay.
 
         Beside a mapped file nothing else builds them. Where none can help (codes without tables
-        that hardly repeat) this does nothing.
+        that hardly repeat) or none are wanted (``sublinear=False``) this does nothing.
         """
-        self._core.build()
+        if self._options["sublinear"]:
+            self._core.build()
 
     def explain(self) -> dict[str, Any]:
         """How the last search went: its path, why, the steps taken and the expected cost."""

@@ -36,7 +36,7 @@ class Options(TypedDict):
 
 def core_options(threads: int | None, isa: str | None, sublinear: bool) -> Options:
     """0 threads and an empty ``isa`` let the core choose."""
-    count = 0 if threads is None else at_least("threads", threads, 1)
+    count = 0 if threads is None else at_least("threads", threads, 1, 2**31 - 1)
     return {"threads": count, "isa": isa or "", "sublinear": bool(sublinear)}
 
 
@@ -50,10 +50,12 @@ def in_c_order(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return copy
 
 
-def at_least(name: str, value: int, least: int) -> int:
-    """The value as an int, if it is one of at least ``least``."""
+def at_least(name: str, value: int, least: int, most: int = 2**63 - 1) -> int:
+    """The value as an int, if it is one from ``least`` to ``most`` (the core's are finite)."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
         raise UsageError(f"{name} = {value!r}, expected an integer of at least {least}")
+    if value > most:
+        raise UsageError(f"{name} = {value!r}, expected an integer from {least} to {most}")
     return int(value)
 
 

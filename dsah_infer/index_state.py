@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 import dsah_infer._core as _core
-from dsah_infer.contract import CodeContract, check_codes
+from dsah_infer.contract import MAX_BITS, CodeContract, check_codes
 from dsah_infer.errors import ContractError
 from dsah_infer.index_arguments import (
     at_least,
@@ -39,8 +39,8 @@ class IndexState:
         isa: str | None = None,
         sublinear: bool = True,
     ) -> None:
-        self.bits = at_least("bits", bits, 1)
-        self.symbol_bits = at_least("symbol_bits", symbol_bits, 1)
+        self.bits = at_least("bits", bits, 1, MAX_BITS)
+        self.symbol_bits = at_least("symbol_bits", symbol_bits, 1, 8)
         self._options = core_options(threads, isa, sublinear)
         self._core = _core.Index(self.bits, self.symbol_bits, **self._options)
         if contract and (contract.bits, contract.symbol_bits) != (bits, symbol_bits):

@@ -32,6 +32,11 @@ def save(index: HammingIndex, path: str | os.PathLike[str]) -> None:
     taken = sorted({_CONTRACT, _FINGERPRINTS} & set(sections))
     if taken:
         raise UsageError(f"section names {taken} belong to the index itself; choose others")
+    for name, content in sections.items():
+        if not isinstance(name, str) or not isinstance(content, bytes):
+            raise UsageError(
+                f"section {name!r} is {type(content).__name__}; sections are bytes by their names"
+            )
     if index.contract:
         sections[_CONTRACT] = index.contract.to_json().encode()
         sections[_FINGERPRINTS] = json.dumps(index.fingerprints).encode()
@@ -42,12 +47,15 @@ def load(
     cls: type[HammingIndex], path: str, mapped: bool, eager: bool, options: Options
 ) -> HammingIndex:
     """Read what `save` wrote."""
-    core, bits, symbol_bits, sections = _core.load(_name_of(path), mapped, eager, **options)
+    try:
+        core, bits, symbol_bits, sections = _core.load(_name_of(path), mapped, eager, **options)
+    except UnicodeDecodeError:
+        raise IndexFileError(f"{path} is damaged: a section has a name that is not UTF-8") from None
     try:
         record = sections.pop(_CONTRACT, None)
         contract = None if record is None else CodeContract.from_json(record)
         fingerprints = json.loads(sections.pop(_FINGERPRINTS, b"[]"))
-    except (ContractError, ValueError) as error:
+    except (ContractError, ValueError, RecursionError) as error:
         raise IndexFileError(f"{path}: {error}") from None
     if not isinstance(fingerprints, list) or not all(isinstance(f, str) for f in fingerprints):
         raise IndexFileError(f"{path}: its list of fingerprints is not a list of names")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dsah_infer import HammingIndex, bridges
+from dsah_infer.contract import CodeContract
 from dsah_infer.errors import CodeError, UsageError
 from tests.infer.ranking_reference import random_codes
 
@@ -21,9 +22,22 @@ def test_npy_round_trip(bits, tmp_path):
     again = bridges.from_npy(tmp_path / "codes.npy", bits, ids=ids)
     np.testing.assert_array_equal(again.get(ids), codes[1:])
     assert [p.name for p in tmp_path.iterdir()] == ["codes.npy"]
-    (tmp_path / "other").write_bytes(b"not an array")
-    with pytest.raises(CodeError):
-        bridges.from_npy(tmp_path / "other", bits)
+    for content in (b"not an array", b""):
+        (tmp_path / "other").write_bytes(content)
+        with pytest.raises(CodeError):
+            bridges.from_npy(tmp_path / "other", bits)
+
+
+def test_npy_of_symbols(tmp_path):
+    contract = CodeContract(method="doh", bits=12, symbol_bits=4, arity=8, info_bits=9)
+    codes = random_codes(np.random.default_rng(2), 30, 12)
+    index = HammingIndex(12, symbol_bits=4, contract=contract)
+    index.add(codes)
+    bridges.to_npy(index, tmp_path / "a.npy")
+    again = bridges.from_npy(tmp_path / "a.npy", 12, symbol_bits=4, contract=contract)
+    found, expected = again.search(codes, 5), index.search(codes, 5)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
 
 
 @pytest.mark.parametrize("bits", [12, 64])
@@ -37,6 +51,8 @@ def test_faiss_round_trip(bits):
     np.testing.assert_array_equal(flat.search(codes[:5], 9)[0], index.search(codes[:5], 9)[0])
     again = bridges.from_faiss(flat, bits)
     np.testing.assert_array_equal(again.get(np.arange(200)), index.get(ids))
+    again = bridges.from_faiss(flat, bits, ids=ids)
+    np.testing.assert_array_equal(again.get(ids), index.get(ids))
     with pytest.raises(UsageError, match="IndexBinaryFlat"):
         bridges.from_faiss(index)
     with pytest.raises(UsageError, match="symbols"):

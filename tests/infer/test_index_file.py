@@ -100,6 +100,24 @@ def test_refusals_from_hand_made_bytes(tmp_path, mmap):
         HammingIndex.load(tmp_path / "missing")
 
 
+HOSTILE = {
+    "deep contract": {"contract": b"[" * 200_000},
+    "deep fingerprints": {"fingerprints": b"[" * 200_000},
+    "number beyond floats": {
+        "contract": CONTRACT.replace(metrics={"map": 10**400}).to_json().encode()
+    },
+    "name that is no text": {b"\xff\xfe": b""},
+}
+
+
+@pytest.mark.parametrize("sections", HOSTILE.values(), ids=HOSTILE)
+def test_sections_that_pass_their_checksums_are_not_trusted(sections, tmp_path):
+    core = HammingIndex(12)._core
+    core.save(os.fsencode(tmp_path / "a"), sections)
+    with pytest.raises(IndexFileError):
+        HammingIndex.load(tmp_path / "a")
+
+
 def test_lazy_checksums_are_compared_before_the_first_answer(tmp_path):
     bad = bytearray((DATA / "index_v1.dsah").read_bytes())
     bad[-3] ^= 1
@@ -158,6 +176,9 @@ def test_a_failed_save_leaves_nothing_behind(tmp_path):
         index.save(tmp_path / "a")
     index.sections = {"contract": b""}
     with pytest.raises(UsageError, match="belong to the index"):
+        index.save(tmp_path / "a")
+    index.sections = {"note": "text"}
+    with pytest.raises(UsageError, match="'note' is str"):
         index.save(tmp_path / "a")
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 

@@ -140,6 +140,7 @@ def test_the_planner_builds_tables_where_they_pay_and_says_so():
     assert index.explain()["candidates"] < len(codes)
     assert index.stats()["tables"] > 1
     assert plain.explain()["path"] == "scan"
+    plain.build()  # not wanted: neither now nor by asking
     assert plain.stats()["sublinear_bytes"] == 0
 
 
@@ -333,6 +334,12 @@ def test_bad_requests_are_named():
         lambda: HammingIndex(12, symbol_bits=8),
         lambda: HammingIndex(12, isa="mmx"),
         lambda: HammingIndex(12, threads=0),
+        lambda: HammingIndex(2**40),
+        lambda: HammingIndex(12, symbol_bits=2**40),
+        lambda: HammingIndex(12, threads=2**40),
+        lambda: index.search(good, 2**70),
+        lambda: index.range_search(good, 1, limit=2**70),
+        lambda: index.reserve(2**70),
         lambda: index.search(good, 0),
         lambda: index.search(good, True),
         lambda: index.range_search(good, -1),
