@@ -1,5 +1,6 @@
 #include "sublinear.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <mutex>
@@ -27,24 +28,35 @@ Snapshot prefix(const Snapshot& snapshot, std::size_t covered, Stop& stop) {
     return part;
 }
 
-/// Rows of a group that are still there.
+/// The first row of a group with an id above some.
+const std::uint32_t* first_above(const Groups& groups, std::size_t group, const Snapshot& snapshot,
+                                 std::int64_t above) {
+    if (above < 0) return groups.begin(group);
+    const auto before = [&](std::int64_t id, std::uint32_t row) { return id < snapshot.id(row); };
+    return std::upper_bound(groups.begin(group), groups.end(group), above, before);
+}
+
+/// Rows of a group that are still there and have an id above some: only those fill up the k places
+/// of a query, or a group of others would hide what lies behind it.
 class LiveSizes : public UnitSizes {
   public:
-    LiveSizes(const Groups& groups, const Bitmap* alive) : groups_(groups), alive_(alive) {}
+    LiveSizes(const Groups& groups, const Snapshot& snapshot, const Bitmap* alive,
+              std::int64_t above)
+        : groups_(groups), snapshot_(snapshot), alive_(alive), above_(above) {}
     std::size_t size(std::int64_t unit, std::size_t cap) const override {
         const auto g = static_cast<std::size_t>(unit);
-        const auto all = static_cast<std::size_t>(groups_.end(g) - groups_.begin(g));
-        if (!alive_) return std::min(all, cap);
+        const std::uint32_t* row = first_above(groups_, g, snapshot_, above_);
+        if (!alive_) return std::min(static_cast<std::size_t>(groups_.end(g) - row), cap);
         std::size_t live = 0;
-        for (const std::uint32_t* row = groups_.begin(g); row != groups_.end(g) && live < cap;
-             ++row)
-            live += test_bit(alive_->data(), *row);
+        for (; row != groups_.end(g) && live < cap; ++row) live += test_bit(alive_->data(), *row);
         return live;
     }
 
   private:
     const Groups& groups_;
+    const Snapshot& snapshot_;
     const Bitmap* alive_;
+    std::int64_t above_;
 };
 
 }  // namespace
@@ -88,12 +100,11 @@ void Sublinear::expand(const Snapshot& snapshot, std::vector<Ranked> units, std:
         std::size_t given = 0;
         const auto g = static_cast<std::size_t>(unit.id);
         // Ids rise inside a group, so its first k live rows are all that can be wanted of it.
-        for (const std::uint32_t* row = groups_->begin(g); row != groups_->end(g); ++row) {
+        for (const std::uint32_t* row = first_above(*groups_, g, snapshot, above);
+             row != groups_->end(g); ++row) {
             if (++seen % 16384 == 0) stop.check();
             if (!all_live && !snapshot.is_alive(*row)) continue;
-            const std::int64_t id = snapshot.id(*row);
-            if (id <= above) continue;
-            found.push(static_cast<std::uint32_t>(unit.distance), id);
+            found.push(static_cast<std::uint32_t>(unit.distance), snapshot.id(*row));
             if (++given == found.k()) break;
         }
     }
@@ -103,17 +114,20 @@ void Sublinear::search(const Snapshot& snapshot, const Queries& queries, const L
                        double budget_ns, unsigned threads, Stop& stop, std::vector<TopK>& found,
                        std::vector<char>& given_up, Work& work) const {
     const bool all_live = snapshot.alive == alive_;
-    std::unique_ptr<LiveSizes> sizes;
-    std::vector<TopK> near;  // units if grouped
-    if (groups_) {
-        sizes = std::make_unique<LiveSizes>(*groups_, all_live ? nullptr : snapshot.alive.get());
-        for (const TopK& rows : found)
-            near.emplace_back(rows.k(), static_cast<std::uint32_t>(rows.radius()), false,
-                              sizes.get());
+    std::vector<LiveSizes> sizes;
+    std::vector<TopK> near;                      // units if grouped
+    sizes.reserve(groups_ ? queries.count : 0);  // their places do not change
+    for (std::size_t q = 0; groups_ && q < queries.count; ++q) {
+        sizes.emplace_back(*groups_, snapshot, all_live ? nullptr : snapshot.alive.get(),
+                           queries.above(q));
+        near.emplace_back(found[q].k(), static_cast<std::uint32_t>(found[q].radius()), false,
+                          &sizes.back());
     }
     given_up.assign(queries.count, 0);
     if (!tables_) {
-        scan(groups_->units(), 0, queries, nullptr, loops, threads, stop, near);
+        Queries of_units = queries;
+        of_units.only_above = nullptr;  // these are ids of rows, not numbers of groups
+        scan(groups_->units(), 0, of_units, nullptr, loops, threads, stop, near);
     } else {
         std::atomic<std::size_t> next{0};
         std::mutex adding;

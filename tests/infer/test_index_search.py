@@ -323,6 +323,32 @@ def test_pairs_within(rising):
         np.testing.assert_array_equal(d, near[expected])
 
 
+@pytest.mark.parametrize("bits", [12, 64, 128])
+@pytest.mark.parametrize("rising", [True, False])
+def test_pairs_of_codes_in_groups(bits, rising, monkeypatch):
+    """A group has rows on both sides of a code's id: only those above count, nor hide others."""
+    monkeypatch.setattr(index_searches, "_PAIRS_EACH", 40)
+    rng = np.random.default_rng(bits)
+    codes = learned(rng, 1500, bits, 20, 0.1 / bits)
+    ids = np.arange(1500) if rising else rng.permutation(9000)[:1500]
+    plain, built = HammingIndex(bits, sublinear=False), HammingIndex(bits)
+    for index in (plain, built):
+        index.add(codes, ids)
+    built.build()
+    assert built.stats()["distinct_codes"] < 1000
+    for _ in range(2):
+        for radius in (0, 1, 3):
+            found, expected = (
+                [np.concatenate(part) for part in zip(*index.pairs_within(radius), strict=True)]
+                for index in (built, plain)
+            )
+            assert len(found[0]) > 1500
+            for mine, right in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(mine, right)
+        for index in (plain, built):
+            index.remove(ids[::3])
+
+
 def test_bad_requests_are_named():
     index = HammingIndex(12)
     index.add(np.zeros((3, 2), np.uint8))
