@@ -51,9 +51,9 @@ class IndexState:
         self.contract = contract
         self.fingerprints: tuple[str, ...] = (contract.fingerprint,) if contract else ()
         self.sections: dict[str, bytes] = {}
-        #: Path of the mapped file and what it held beside the codes.
+        #: Path and stamp of the mapped file and what it held beside the codes.
         self._mapped_from: (
-            tuple[str, CodeContract | None, tuple[str, ...], dict[str, bytes]] | None
+            tuple[str, bytes, CodeContract | None, tuple[str, ...], dict[str, bytes]] | None
         ) = None
 
     @property

@@ -47,6 +47,7 @@ def load(
     cls: type[HammingIndex], path: str, mapped: bool, eager: bool, options: Options
 ) -> HammingIndex:
     """Read what `save` wrote."""
+    stamp = _stamp(path) if mapped else b""  # first: a change meanwhile is seen by `reduce`
     try:
         core, bits, symbol_bits, sections = _core.load(_name_of(path), mapped, eager, **options)
     except UnicodeDecodeError:
@@ -65,7 +66,8 @@ def load(
     index.bits, index.symbol_bits, index._core, index._options = bits, symbol_bits, core, options
     index.contract, index.sections = contract, sections
     index.fingerprints = tuple(fingerprints)
-    index._mapped_from = (str(Path(path).resolve()), *_record_of(index)) if mapped else None
+    where = str(Path(path).resolve())
+    index._mapped_from = (where, stamp, *_record_of(index)) if mapped else None
     return index
 
 
@@ -76,6 +78,16 @@ def _record_of(
     return index.contract, index.fingerprints, dict(index.sections)
 
 
+def _stamp(path: str) -> bytes:
+    """Tells contents apart: the header's checksum, which covers the checksums of all sections."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(64)
+            return file.read(8)
+    except OSError:
+        return b""
+
+
 def _name_of(path: str | os.PathLike[str]) -> bytes:
     name = os.fsencode(path)
     if b"\0" in name:  # C would read another name, up to there
@@ -84,19 +96,27 @@ def _name_of(path: str | os.PathLike[str]) -> bytes:
 
 
 def reduce(index: HammingIndex) -> tuple[Any, ...]:
-    """Pickle a mapped, unchanged index by its path, any other by the bytes of its file."""
+    """Pickle a mapped, unchanged index by its path, any other by the bytes of its file.
+
+    So is one whose file was replaced since: the path would lead to another content.
+    """
     if index._mapped_from and index._core.unchanged:
-        path_then, *record = index._mapped_from
-        if tuple(record) == _record_of(index):
-            return _open_mapped, (type(index), path_then, index._options)
+        path_then, stamp, *record = index._mapped_from
+        if tuple(record) == _record_of(index) and _stamp(path_then) == stamp:
+            return _open_mapped, (type(index), path_then, index._options, stamp)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index"
         save(index, path)
         return _from_bytes, (type(index), path.read_bytes(), index._options)
 
 
-def _open_mapped(cls: type[HammingIndex], path: str, options: Options) -> HammingIndex:
-    return load(cls, path, True, False, options)
+def _open_mapped(
+    cls: type[HammingIndex], path: str, options: Options, stamp: bytes
+) -> HammingIndex:
+    index = load(cls, path, True, False, options)
+    if _stamp(path) != stamp:
+        raise IndexFileError(f"{path} was replaced since the index that it held was pickled")
+    return index
 
 
 def _from_bytes(cls: type[HammingIndex], content: bytes, options: Options) -> HammingIndex:

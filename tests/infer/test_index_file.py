@@ -295,3 +295,16 @@ def test_what_was_changed_beside_a_mapped_file_is_pickled(tmp_path):
     assert again.sections == {"note": b"new"}
     assert len(again) == 5
     assert len(pickle.dumps(mapped)) > by_path
+
+
+def test_a_mapped_file_that_was_replaced_is_not_pickled_by_its_path(tmp_path):
+    old, new = golden_indexes()["index_v1"], HammingIndex(64)
+    new.add(np.zeros((3, 8), np.uint8))
+    old.save(tmp_path / "a")
+    mapped = HammingIndex.load(tmp_path / "a", mmap=True)
+    by_path = pickle.dumps(mapped)
+    assert len(pickle.loads(by_path)) == len(old)
+    new.save(tmp_path / "a")
+    assert len(pickle.loads(pickle.dumps(mapped))) == len(old)
+    with pytest.raises(IndexFileError, match="replaced"):
+        pickle.loads(by_path)
