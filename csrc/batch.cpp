@@ -6,7 +6,7 @@
 namespace dsah {
 
 QueryMatrix::QueryMatrix(const Layout& layout, const std::uint64_t* lanes, std::size_t count)
-    : lanes_(layout.lanes()), tiles_((count + 2 * kTile - 1) / (2 * kTile) * 2) {
+    : codes_(lanes), lanes_(layout.lanes()), tiles_((count + 2 * kTile - 1) / (2 * kTile) * 2) {
     const std::size_t columns = tiles_ * kTile;
     bytes_ = Memory::allocate(tiles_ * lanes_ * kTileBytes);
     numbers_ = Memory::allocate(3 * columns * sizeof(std::int32_t));

@@ -24,7 +24,8 @@ class QueryMatrix {
     static constexpr std::size_t kTile = 16;  ///< queries, and rows, of a tile
     static constexpr std::size_t kTileBytes = 1024;
 
-    /// Query i starts at lanes[i * layout.lanes()]. All reach nowhere until told.
+    /// Query i starts at lanes[i * layout.lanes()], which must outlive the matrix. All reach
+    /// nowhere until told.
     QueryMatrix(const Layout& layout, const std::uint64_t* lanes, std::size_t count);
 
     void set_limit(std::size_t query, std::int64_t limit) {
@@ -43,10 +44,13 @@ class QueryMatrix {
     /// |q| - limit - 1 of the 16 queries of a tile: added to the product, it is negative exactly
     /// for codes within the limit.
     const std::int32_t* start(std::size_t tile) const { return start_ + tile * kTile; }
+    /// The lanes of a query.
+    const std::uint64_t* code(std::size_t query) const { return codes_ + query * lanes_; }
     /// limit + 1 of each query.
     const std::int32_t* reach() const { return reach_; }
 
   private:
+    const std::uint64_t* codes_;
     std::size_t lanes_, tiles_;
     std::shared_ptr<Memory> bytes_, numbers_;
     std::int32_t *ones_, *start_, *reach_;

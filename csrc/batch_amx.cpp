@@ -1,9 +1,10 @@
 // AMX: sixteen rows times sixteen queries in one instruction, 16384 products of bytes.
 //
 // Two tiles hold 32 queries; rows pass by as bytes 0 and -1, sixteen at a time. A product starts
-// from |q| - limit - 1, so a sign bit marks a hit, and one OR over all results tells whether a
-// tile holds any. Tiles are computed, stored and looked at in overlapping steps, because the
-// result of a product takes some fifty cycles to arrive.
+// from |q| - limit - 1, so a sign bit marks a hit, and one OR over all results tells which queries
+// of a tile have any. Tiles are computed, stored and looked at in overlapping steps, because the
+// result of a product takes some fifty cycles to arrive; for the same reason no branch depends on
+// it. Queries with a hit are only noted, and their distances to the sixteen rows counted later.
 #if defined(__x86_64__) && defined(__linux__)
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -17,8 +18,9 @@
 
 #include "kernel.hpp"
 
-#define DSAH_AMX \
-    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,popcnt,gfni,amx-tile,amx-int8")))
+#define DSAH_AMX           \
+    __attribute__((target( \
+        "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt,gfni,amx-tile,amx-int8")))
 #define DSAH_AMX_INLINE DSAH_AMX inline __attribute__((always_inline))
 
 namespace dsah {
@@ -95,42 +97,87 @@ DSAH_AMX_INLINE __m512i signs(const std::int32_t* results) {
                                                      _mm512_load_si512(last + kTile), 0xFE));
 }
 
-/// Looks at the results of 16 rows, `row` and after it, times the queries of two tiles.
-struct Finder {
-    const QueryMatrix& queries;
-    std::size_t pair;
-    std::size_t end;  ///< rows from here on do not count
-    const std::uint64_t* eligible;
-    BatchHit* out;
+/// The queries of two tiles that have a hit among 16 rows, one bit each.
+DSAH_AMX_INLINE std::uint32_t columns(const std::int32_t* results) {
+    return std::uint32_t{_mm512_movepi32_mask(signs(results))} |
+           std::uint32_t{_mm512_movepi32_mask(signs(results + kTileNumbers))} << kTile;
+}
 
-    DSAH_AMX_INLINE void look(const std::int32_t* results, std::size_t row) {
-        const __m512i low = signs(results), high = signs(results + kTileNumbers);
-        const std::uint32_t columns = std::uint32_t{_mm512_movepi32_mask(low)} |
-                                      std::uint32_t{_mm512_movepi32_mask(high)} << kTile;
-        if (__builtin_expect(columns != 0, 0)) emit(results, columns, row);
+/// Distances of rows [row, row + 16) to a query.
+DSAH_AMX_INLINE __m512i distances(const Layout& layout, const std::uint8_t* codes, std::size_t row,
+                                  const std::uint64_t* query) {
+    __m512i low = _mm512_setzero_si512(), high = low;
+    const auto count = [&](__m512i first, __m512i second, std::uint64_t lane) DSAH_AMX {
+        const __m512i all = _mm512_set1_epi64(static_cast<long long>(lane));
+        low = _mm512_add_epi64(low, _mm512_popcnt_epi64(_mm512_xor_si512(first, all)));
+        high = _mm512_add_epi64(high, _mm512_popcnt_epi64(_mm512_xor_si512(second, all)));
+    };
+    std::uint32_t lane = 0;
+    for (; lane < layout.words; ++lane) {
+        const std::uint8_t* at = layout.at(codes, row, lane);
+        count(_mm512_loadu_si512(at), _mm512_loadu_si512(at + 64), query[lane]);
+    }
+    if (layout.tail) {
+        const std::uint8_t* at = layout.at(codes, row, lane);
+        const auto half = [&](std::size_t first) DSAH_AMX {
+            const std::uint8_t* from = at + first * layout.tail;
+            if (layout.tail == 4)
+                return _mm512_cvtepu32_epi64(
+                    _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+            if (layout.tail == 2)
+                return _mm512_cvtepu16_epi64(
+                    _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+            return _mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+        };
+        count(half(0), half(8), query[lane]);
+    }
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi64_epi32(low)),
+                              _mm512_cvtepi64_epi32(high), 1);
+}
+
+/// Writes the hits of a pair of tiles among some rows.
+struct Finder {
+    const Layout& layout;
+    const std::uint8_t* codes;
+    const QueryMatrix& queries;
+    const std::uint64_t* eligible;
+
+    /// `noted` holds `columns` of each 16 rows from `begin` on; rows from `end` on do not count.
+    DSAH_AMX BatchHit* find(const std::uint32_t* noted, std::size_t begin, std::size_t end,
+                            std::size_t pair, BatchHit* out) const {
+        const std::size_t steps = (end - begin + kTile - 1) / kTile;
+        for (std::size_t i = 0; i < steps; i += kTile) {
+            const __m512i some = _mm512_load_si512(noted + i);
+            std::uint32_t marked = _mm512_test_epi32_mask(some, some);
+            if (steps - i < kTile) marked &= (1u << (steps - i)) - 1;  // what follows is old
+            for (; marked; marked &= marked - 1) {
+                const std::size_t step = i + static_cast<std::size_t>(__builtin_ctz(marked));
+                out = among(noted[step], begin + step * kTile, end, pair, out);
+            }
+        }
+        return out;
     }
 
   private:
-    /// Hits of the queries in `columns`, each in row order.
-    DSAH_AMX __attribute__((noinline)) void emit(const std::int32_t* results, std::uint32_t columns,
-                                                 std::size_t row) {
-        const __m512i every_row = _mm512_slli_epi32(
-            _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), 4);
-        std::uint32_t wanted = row >= end ? 0 : end - row < kTile ? (1u << (end - row)) - 1 : ~0u;
-        if (eligible && wanted)
-            wanted &= static_cast<std::uint32_t>(eligible[row / 64] >> row % 64);
+    /// Hits of the queries in `columns` among 16 rows.
+    DSAH_AMX_INLINE BatchHit* among(std::uint32_t columns, std::size_t row, std::size_t end,
+                                    std::size_t pair, BatchHit* out) const {
+        std::uint32_t wanted = end - row < kTile ? (1u << (end - row)) - 1 : 0xFFFF;
+        if (eligible) wanted &= static_cast<std::uint32_t>(eligible[row / 64] >> row % 64);
         for (; columns; columns &= columns - 1) {
-            const auto c = static_cast<std::uint32_t>(__builtin_ctz(columns));
-            const std::int32_t* column = results + c / kTile * kTileNumbers + c % kTile;
-            const auto query = static_cast<std::uint32_t>(2 * kTile * pair) + c;
+            const auto query = static_cast<std::uint32_t>(2 * kTile * pair) +
+                               static_cast<std::uint32_t>(__builtin_ctz(columns));
+            const __m512i near = distances(layout, codes, row, queries.code(query));
+            alignas(64) std::uint32_t distance[kTile];
+            _mm512_store_si512(distance, near);
             std::uint32_t rows =
-                wanted & _mm512_movepi32_mask(_mm512_i32gather_epi32(every_row, column, 4));
+                wanted & _mm512_cmplt_epi32_mask(near, _mm512_set1_epi32(queries.reach()[query]));
             for (; rows; rows &= rows - 1) {
                 const auto r = static_cast<std::uint32_t>(__builtin_ctz(rows));
-                *out++ = {query, static_cast<std::uint32_t>(row) + r,
-                          static_cast<std::uint32_t>(column[r * kTile] + queries.reach()[query])};
+                *out++ = {query, static_cast<std::uint32_t>(row) + r, distance[r]};
             }
         }
+        return out;
     }
 };
 
@@ -146,14 +193,13 @@ struct Finder {
 
 /// One lane: a product is one instruction; what the step before left is stored while it runs, and
 /// looked at a step later. The order was found by trial: the unit does not rename its registers.
-DSAH_AMX BatchHit* one_lane(const std::uint8_t* bytes, std::size_t begin, std::size_t end,
-                            const QueryMatrix& queries, std::size_t pair, Finder finder) {
+DSAH_AMX void one_lane(const std::uint8_t* bytes, std::size_t begin, std::size_t end,
+                       const QueryMatrix& queries, std::size_t pair, std::uint32_t* noted) {
     alignas(64) std::int32_t even[2 * kTileNumbers], odd[2 * kTileNumbers];
     const std::int32_t* start = queries.start(2 * pair);
     _tile_loadd(6, queries.tile(2 * pair, 0), 64);
     _tile_loadd(7, queries.tile(2 * pair + 1, 0), 64);
-    std::size_t row = begin;
-    for (; row < end; row += kRows, bytes += kLaneBytes) {
+    for (std::size_t row = begin; row < end; row += kRows, bytes += kLaneBytes) {
         _tile_loadd(4, bytes, 64);
         _tile_loadd(0, start, 0);
         _tile_dpbssd(0, 4, 6);
@@ -161,7 +207,7 @@ DSAH_AMX BatchHit* one_lane(const std::uint8_t* bytes, std::size_t begin, std::s
         _tile_loadd(1, start + kTile, 0);
         _tile_dpbssd(1, 4, 7);
         _tile_stored(3, odd + kTileNumbers, 64);
-        if (row != begin) finder.look(even, row - kRows);
+        if (row != begin) *noted++ = columns(even);
         _tile_loadd(5, bytes + kTile * 64, 64);
         _tile_loadd(2, start, 0);
         _tile_dpbssd(2, 5, 6);
@@ -169,17 +215,16 @@ DSAH_AMX BatchHit* one_lane(const std::uint8_t* bytes, std::size_t begin, std::s
         _tile_loadd(3, start + kTile, 0);
         _tile_dpbssd(3, 5, 7);
         _tile_stored(1, even + kTileNumbers, 64);
-        if (row != begin) finder.look(odd, row - kTile);
+        if (row != begin) *noted++ = columns(odd);
     }
     DSAH_STORE(2, 3, odd);
-    finder.look(even, row - kRows);
-    finder.look(odd, row - kTile);
-    return finder.out;
+    *noted++ = columns(even);
+    *noted++ = columns(odd);
 }
 
 /// Several lanes: four chains of products at once hide how long each takes.
-DSAH_AMX BatchHit* many_lanes(const std::uint8_t* bytes, std::size_t begin, std::size_t end,
-                              const QueryMatrix& queries, std::size_t pair, Finder finder) {
+DSAH_AMX void many_lanes(const std::uint8_t* bytes, std::size_t begin, std::size_t end,
+                         const QueryMatrix& queries, std::size_t pair, std::uint32_t* noted) {
     alignas(64) std::int32_t even[2 * kTileNumbers], odd[2 * kTileNumbers];
     const std::int32_t* start = queries.start(2 * pair);
     const std::uint8_t *first = queries.tile(2 * pair, 0), *second = queries.tile(2 * pair + 1, 0);
@@ -198,10 +243,9 @@ DSAH_AMX BatchHit* many_lanes(const std::uint8_t* bytes, std::size_t begin, std:
         }
         DSAH_STORE(0, 1, even);
         DSAH_STORE(2, 3, odd);
-        finder.look(even, row);
-        finder.look(odd, row + kTile);
+        *noted++ = columns(even);
+        *noted++ = columns(odd);
     }
-    return finder.out;
 }
 
 template <bool OneLane>
@@ -214,13 +258,16 @@ DSAH_AMX std::size_t multiply(const Layout& layout, const std::uint8_t* codes, s
     alignas(64) std::uint8_t bytes[(OneLane ? kPartRows : kRows * kMaxLanes) * 64];
     // Long codes: fewer rows at a time, so that their bytes stay in the cache.
     const std::size_t part = kRows * std::max<std::size_t>(1, kPartRows / kRows / lanes);
+    alignas(64) std::uint32_t noted[kPartRows / kTile] = {};
+    const Finder finder{layout, codes, queries, eligible};
     for (; begin < end; begin += part) {
         const std::size_t stop = std::min(end, begin + part);
         for (std::size_t row = begin; row < stop; row += kRows)
             spread_rows(layout, codes, row, bytes + (row - begin) / kRows * lanes * kLaneBytes);
-        for (std::size_t pair = 0; pair < queries.pairs(); ++pair)
-            out = (OneLane ? one_lane : many_lanes)(bytes, begin, stop, queries, pair,
-                                                    {queries, pair, stop, eligible, out});
+        for (std::size_t pair = 0; pair < queries.pairs(); ++pair) {
+            (OneLane ? one_lane : many_lanes)(bytes, begin, stop, queries, pair, noted);
+            out = finder.find(noted, begin, stop, pair, out);
+        }
     }
     return static_cast<std::size_t>(out - first);
 }

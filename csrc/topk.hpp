@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "stop.hpp"
@@ -108,7 +109,10 @@ class TopK {
     std::vector<Ranked> finish(Stop& stop = Stop::never()) {
         if (count_only_) return {{0, static_cast<std::int64_t>(count_)}};
         drop_beyond();
-        stoppable_sort(found_.begin(), found_.end(), std::less<Ranked>(), stop);
+        if (ascending_ && k_ != kNoLimit)
+            by_distance(stop);
+        else
+            stoppable_sort(found_.begin(), found_.end(), std::less<Ranked>(), stop);
         if (found_.size() > k_ && !sizes_) found_.resize(k_);
         if (found_.capacity() > 2 * found_.size()) found_.shrink_to_fit();  // results may be many
         return std::move(found_);
@@ -133,6 +137,19 @@ class TopK {
         found_.erase(std::remove_if(found_.begin(), found_.end(),
                                     [radius](const Ranked& r) { return r.distance > radius; }),
                      found_.end());
+    }
+
+    /// Puts what came in with rising ids in order: every distance has been counted.
+    void by_distance(Stop& stop) {
+        std::size_t before = 0;
+        for (std::size_t d = 0; d <= static_cast<std::size_t>(radius_); ++d)
+            before += std::exchange(seen_[d], before);
+        std::vector<Ranked> ordered(found_.size());
+        in_steps(found_.size(), 65536, stop, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t i = begin; i < end; ++i)
+                ordered[seen_[static_cast<std::size_t>(found_[i].distance)]++] = found_[i];
+        });
+        found_ = std::move(ordered);
     }
 
     /// Forget what is beyond the limit and, among equals at the limit, all but the smallest ids
