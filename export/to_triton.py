@@ -145,7 +145,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", type=Path, help="a file of to_onnx.py")
-    parser.add_argument("-o", "--out", type=Path, help="default: triton/ beside it")
+    parser.add_argument("-o", "--out", type=Path, help="default: model_repository/ beside it")
     parser.add_argument(
         "--plan", type=Path, help="run this plan of to_tensorrt.py (default: run the ONNX file)"
     )
@@ -156,7 +156,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     args = parser().parse_args(argv)
-    out = args.out or args.model.parent / "triton"
+    # A folder named triton would be the module triton to a Python that starts beside it, and
+    # torch asks for that module.
+    out = args.out or args.model.parent / "model_repository"
     try:
         export_repository(args.model, out, plan=args.plan, max_batch=args.max_batch)
     except DsahError as error:

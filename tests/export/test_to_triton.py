@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -147,6 +148,25 @@ def test_models_of_others_are_not_taken_along(
     assert main(arguments) == 2
     assert "also holds resnet" in capsys.readouterr().err
     assert (tmp_path / "triton/resnet").is_dir()
+
+
+def test_the_default_folder_hides_no_module_of_torch(
+    dsah: tuple[Checkpoint, Path], tmp_path: Path
+) -> None:
+    """Beside a folder named triton, a Python that starts there takes it for the module."""
+    model = tmp_path / "model.onnx"
+    model.write_bytes((dsah[1] / "model.onnx").read_bytes())
+    assert main([str(model)]) == 0
+    made = {path.name for path in tmp_path.iterdir()} - {"model.onnx"}
+    assert made == {"model_repository"}
+    find = "import importlib.util as u; spec = u.find_spec('triton'); print(spec and spec.origin)"
+    beside, elsewhere = (
+        subprocess.run(
+            [sys.executable, "-c", find], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout
+        for folder in (tmp_path, tmp_path.parent)
+    )
+    assert beside == elsewhere
 
 
 class PythonBackend(types.ModuleType):
