@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -155,6 +156,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: no such file; a run writes RUN/ckpt.pt")
     try:
         payload = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:  # torch's own words advise to run what is in the file
+        raise CheckpointError(
+            f"{path} is not a readable checkpoint: no file of dsah_train fit, or it holds objects "
+            "that could run code"
+        ) from None
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} is not a readable checkpoint: {reason}") from error
