@@ -138,5 +138,6 @@ def check_producer(
     if other_fingerprint == "refuse" and producer.fingerprint not in fingerprints:
         raise SpaceMismatchError(
             f"the codes come from {producer.fingerprint!r}, another artefact of the same space as "
-            f"{', '.join(fingerprints)}; pass other_fingerprint='accept' to mix them"
+            f"{', '.join(fingerprints)}; to mix them pass other_fingerprint='accept' "
+            "(dsah: --mix)"
         )
