@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +12,12 @@ import dsah_infer._core as _core
 from dsah_infer.contract import check_codes
 from dsah_infer.errors import MissingDependencyError, UsageError
 from dsah_infer.index_arguments import at_least
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from dsah_infer.pair_counts import pair_counts
 
 __all__ = ["Calibration", "calibrate"]
 
 Counts = npt.NDArray[np.int64]
 Curve = npt.NDArray[np.float64]
-_QUERIES = 128
 
 
 @dataclass(frozen=True)
@@ -108,8 +104,8 @@ def calibrate(
 ) -> Calibration:
     """Find the radius whose pairs are of one class with the wanted precision.
 
-    All pairs are compared, so this costs time in the square of the number of codes; some
-    thousand codes are plenty.
+    All pairs are compared, so this costs time in the square of the number of codes, and memory for
+    the codes; some thousand codes are plenty. Ctrl-C is heard at once.
 
     Args:
         codes: Packed codes uint8 (n, bytes), n >= 2.
@@ -132,30 +128,16 @@ def calibrate(
         )
     if not 0 < precision <= 1:
         raise UsageError(f"precision = {precision!r}, expected a number in (0, 1]")
-    same, different = np.zeros((2, bits // symbol_bits + 1), dtype=np.int64)
-    for distances, equal in _all_pairs(packed, classes, bits, symbol_bits):
-        same += np.bincount(distances[equal], minlength=len(same))
-        different += np.bincount(distances[~equal], minlength=len(same))
+    size = len(packed) if gallery_size is None else at_least("gallery_size", gallery_size, 1)
+    _core.Index(bits, symbol_bits)  # refuses bits and symbols that no code can have
+    same, different = pair_counts(packed, classes, bits, symbol_bits)
     curve = _precision(same, different)
     bad = np.flatnonzero(curve < precision)  # NaN, a radius without pairs, is not bad
     good = np.flatnonzero(curve[: bad[0] if len(bad) else len(curve)] >= precision)
     radius = None if not len(good) else int(bad[0] - 1 if len(bad) else len(curve) - 1)
-    size = len(packed) if gallery_size is None else at_least("gallery_size", gallery_size, 1)
     return Calibration(radius, precision, same, different, size)
 
 
 def _precision(same: Counts, different: Counts) -> Curve:
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.cumsum(same) / np.cumsum(same + different)
-
-
-def _all_pairs(
-    codes: npt.NDArray[np.uint8], classes: npt.NDArray[np.integer], bits: int, symbol_bits: int
-) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]]:
-    """Distance of every unordered pair, and whether it is of one class, in chunks."""
-    index = _core.Index(bits, symbol_bits, sublinear=False)
-    index.add(codes, None, "raise")
-    for start in range(0, len(codes), _QUERIES):
-        rows = np.arange(start, min(start + _QUERIES, len(codes)), dtype=np.int64)
-        lims, distances, partners = index.range_search(codes[rows], bits, only_above=rows)
-        yield distances, np.repeat(classes[rows], np.diff(lims)) == classes[partners]

@@ -8,8 +8,8 @@ from PIL import Image
 
 from dsah_infer import HammingIndex
 from dsah_infer.calibrate import calibrate
-from dsah_infer.errors import UsageError
-from tests.infer.ranking_reference import distances
+from dsah_infer.errors import DsahError, UsageError
+from tests.infer.ranking_reference import distances, random_codes
 
 
 def labelled(rng, n=300, bits=32, flip=0.1):
@@ -39,6 +39,33 @@ def test_calibration_counts_pairs(symbol_bits, tmp_path):
     assert found.expected_false_hits(32, 0) == 0
     found.plot(tmp_path / "plot.png")
     assert Image.open(tmp_path / "plot.png").size[0] > 500
+
+
+@pytest.mark.parametrize(
+    ("bits", "symbol_bits"), [(5, 1), (64, 1), (150, 2), (100, 4), (72, 8), (4096, 1)]
+)
+def test_pairs_of_many_tiles_are_counted_once(bits, symbol_bits):
+    rng = np.random.default_rng(bits)
+    n = 300 if bits > 1000 else 1300  # rows of eleven tiles, columns of two
+    codes = random_codes(rng, n, bits, distinct=n // 2)
+    codes[0], codes[1] = ~codes[2], codes[2]
+    codes[0, -1] &= 256 - (1 << -bits % 8)
+    labels = rng.integers(-3, 3, n)
+    found = calibrate(codes, labels, bits=bits, symbol_bits=symbol_bits)
+    same, different = np.zeros((2, bits // symbol_bits + 1), np.int64)
+    for one in range(n - 1):
+        near = distances(codes[one : one + 1], codes[one + 1 :], bits, symbol_bits)[0]
+        for distance, equal in zip(near, labels[one + 1 :] == labels[one], strict=True):
+            (same if equal else different)[distance] += 1
+    assert (found.same == same).all()
+    assert (found.different == different).all()
+    assert found.different[-1] + found.same[-1] > 0  # the largest distance was met
+
+
+@pytest.mark.parametrize("forms", [(12, 8), (12, 3), (0, 1), (12, 0)])
+def test_forms_that_no_code_has_are_refused(forms):
+    with pytest.raises(DsahError):
+        calibrate(np.zeros((2, 2), np.uint8), [0, 1], bits=forms[0], symbol_bits=forms[1])
 
 
 def test_expected_false_hits_are_what_a_gallery_then_shows():
