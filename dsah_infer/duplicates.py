@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,7 @@ import numpy.typing as npt
 from dsah_infer.index import HammingIndex
 from dsah_infer.index_arguments import at_least
 from dsah_infer.index_storage import by_rising_id
+from dsah_infer.stable_order import stable_order, steps
 
 __all__ = ["groups_within"]
 
@@ -22,7 +25,8 @@ def groups_within(index: HammingIndex, radius: int) -> list[list[int]]:
 
     Codes and pairs stream by; kept is which code belongs to which: some 50 bytes per code at the
     peak, whatever its length, and the groups that are found. A ``radius`` above 0 takes an index of
-    the distinct codes as well (`HammingIndex.stats` shows what one takes).
+    the distinct codes as well (`HammingIndex.stats` shows what one takes). Ctrl-C stops it within
+    0.2 s.
 
     Returns:
         Groups of two or more by their first id, ids ascending in each.
@@ -55,23 +59,12 @@ class _Codes:
     def first_equals(self) -> npt.NDArray[np.int64]:
         """Number of the first code that is equal to each, int64 (n,).
 
-        One word after the other: codes that agree so far have one rank, and are told apart by the
-        next word.
+        One word after the other: codes that agree so far have one first, and are told apart by
+        the next word.
         """
-        first = np.zeros(0, np.int64)
-        for start in range(0, -(-self._index.bits // 8), _WORD):
-            words = self._words(start)
-            if start == 0:
-                first = np.zeros(len(words), np.int64)
-            order = np.lexsort((words, first))  # stable: the first of equals stays the first
-            words = words[order]
-            begins = np.ones(len(order), bool)
-            begins[1:] = words[1:] != words[:-1]
-            del words
-            ranks = first[order]
-            begins[1:] |= ranks[1:] != ranks[:-1]
-            del ranks
-            first[order] = order[np.flatnonzero(begins)][np.cumsum(begins) - 1]
+        first = _first_of_equals(self._words(0))
+        for start in range(_WORD, -(-self._index.bits // 8), _WORD):
+            first = _first_of_equals(self._words(start), first)
         return first
 
     def _words(self, start: int) -> npt.NDArray[np.uint64]:
@@ -96,6 +89,24 @@ class _Codes:
         return some
 
 
+def _first_of_equals(*keys: npt.NDArray[np.uint64 | np.int64]) -> npt.NDArray[np.int64]:
+    """First place where all keys are as they are at each place, int64 (n,)."""
+    order = stable_order(*keys)
+    first = np.empty_like(order)
+    latest = -1
+    for part in steps(len(order)):
+        places = order[part]
+        begins = np.zeros(len(places), bool)
+        begins[0] = latest < 0 or any(key[latest] != key[places[0]] for key in keys)
+        for key in keys:
+            values = key[places]
+            begins[1:] |= values[1:] != values[:-1]
+        firsts = np.concatenate([[latest], places[begins]])[np.cumsum(begins)]
+        first[places] = firsts
+        latest = int(firsts[-1])
+    return first
+
+
 def _link(
     leader: npt.NDArray[np.int64],
     distinct: npt.NDArray[np.int64],
@@ -118,20 +129,54 @@ def _link(
         return number
 
     for ones, others, _ in index.pairs_within(radius):
-        for one, other in zip(distinct[ones].tolist(), distinct[others].tolist(), strict=True):
-            low, high = sorted((find(one), find(other)))
-            parent[high] = low
-    while not np.array_equal(above := leader[leader], leader):
-        leader[:] = above
+        for part in steps(len(ones), _AT_ONCE):
+            pairs = zip(distinct[ones[part]].tolist(), distinct[others[part]].tolist(), strict=True)
+            for one, other in pairs:
+                low, high = sorted((find(one), find(other)))
+                parent[high] = low
+    moved = True
+    while moved:
+        moved = False
+        for part in steps(len(leader)):
+            above = leader[leader[part]]
+            moved |= not np.array_equal(above, leader[part])
+            leader[part] = above
 
 
 def _groups(leader: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> list[list[int]]:
     """Ids of each leader's codes where there are two or more."""
-    order = np.argsort(leader, kind="stable")
-    begins = np.flatnonzero(np.diff(leader[order], prepend=-1))
-    sizes = np.diff(begins, append=len(order))
-    several = sizes > 1
-    return [
-        ids[order[begin : begin + size]].tolist()
-        for begin, size in zip(begins[several].tolist(), sizes[several].tolist(), strict=True)
-    ]
+    sizes = np.bincount(leader, minlength=len(leader))
+    grouped = np.concatenate(
+        [
+            np.empty(0, np.int64),
+            *(part.start + np.flatnonzero(sizes[leader[part]] > 1) for part in steps(len(leader))),
+        ]
+    )
+    ends = np.cumsum(sizes[sizes > 1])
+    del sizes
+    order = stable_order(leader[grouped])
+    members: list[int] = []
+    for part in steps(len(order)):
+        members += ids[grouped[order[part]]].tolist()
+    groups, begin = [], 0
+    with _collector_paused():
+        for part in steps(len(ends)):
+            for end in ends[part].tolist():
+                groups.append(members[begin:end])
+                begin = end
+    return groups
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """For many lists of numbers, which form no cycles.
+
+    The collector would go through all of them again and again, each time longer deaf to Ctrl-C.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

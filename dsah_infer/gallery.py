@@ -212,7 +212,10 @@ class Gallery:
 
     def duplicates(self, radius: int) -> list[list[str]]:
         """Groups of pictures linked by distances up to ``radius``, by first id; each by id."""
-        return [[self.items[i] for i in group] for group in groups_within(self.index, radius)]
+        groups: list[list[Any]] = groups_within(self.index, radius)
+        for group in groups:  # in place: there may be millions of lists already
+            group[:] = [self.items[id_] for id_ in group]
+        return groups
 
     def save(self) -> None:
         """Write the file; an older one is replaced as a whole or stays as it is."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dsah_infer import HammingIndex
+from dsah_infer.duplicates import groups_within
 
 folder, threads, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 rng = np.random.default_rng(0)
@@ -37,6 +38,9 @@ equal = HammingIndex(64, threads=threads)
 equal.add(np.zeros_like(codes), shuffled)
 snapshot = named._core.snapshot()
 rows = shuffled.astype(np.uint32)
+twins = HammingIndex(64, threads=threads, sublinear=False)
+twins.add(np.concatenate([codes[: size // 2]] * 2), shuffled[: size // 2 * 2])
+labels = codes[:, 0] % 10
 
 
 def remove():
@@ -68,6 +72,11 @@ CALLS = {
     "equal range": lambda: equal.range_search(np.zeros((3, 8), np.uint8), 0),
     "equal pairs": lambda: [0 for _ in equal.pairs_within(0)],
     "equal build": equal.build,
+    "groups": lambda: groups_within(named, 0),
+    "groups near": lambda: groups_within(named, 1),
+    "groups of two": lambda: groups_within(twins, 0),
+    "groups of all": lambda: groups_within(equal, 0),
+    "calibrate": lambda: index.calibrate(codes, labels),
     "one chunk": lambda: [*named.chunks(size)],
     "take": lambda: snapshot.take(rows),
     "add": filled,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections import defaultdict
+from functools import partial
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsah_infer import HammingIndex
+from dsah_infer import HammingIndex, stable_order
 from dsah_infer.duplicates import groups_within
 from dsah_infer.errors import UsageError
 from tests.infer.ranking_reference import distances, random_codes
@@ -48,6 +51,38 @@ def test_groups_are_the_connected_parts(form, n, distinct, radius, seed):
     codes, ids = random_codes(rng, n, bits, distinct=distinct), rng.permutation(3 * n)[:n]
     index.add(codes, ids)
     assert groups_within(index, radius) == linked(codes, ids, radius, bits, symbol_bits)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    n=st.integers(0, 400),
+    tops=st.lists(st.sampled_from([1, 3, 2**16, 2**17, 2**40, 2**64]), min_size=1, max_size=3),
+    size=st.integers(1, 130),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_sorting_in_steps_is_lexsort(n, tops, size, seed):
+    rng = np.random.default_rng(seed)
+    keys = [
+        rng.integers(0, top, n, np.uint64) if top == 2**64 else rng.integers(0, top, n)
+        for top in tops
+    ]
+    with mock.patch.object(stable_order, "steps", partial(stable_order.steps, size=size)):
+        order = stable_order.stable_order(*keys)
+    assert (order == np.lexsort(keys)).all()
+
+
+def test_groups_reach_over_many_steps():
+    n = 600_000
+    rng = np.random.default_rng(0)
+    codes = random_codes(rng, n, 96, distinct=200_000)
+    codes[: n // 2] = 3
+    ids = rng.permutation(n)
+    index = HammingIndex(96)
+    index.add(codes, ids)
+    members = defaultdict(list)
+    for id_, row in enumerate(np.argsort(ids).tolist()):
+        members[codes[row].tobytes()].append(id_)
+    assert groups_within(index, 0) == [group for group in members.values() if len(group) > 1]
 
 
 def test_collapsed_codes_cost_no_more_than_their_number():
