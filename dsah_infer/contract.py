@@ -188,6 +188,11 @@ class CodeContract:
                 f"symbol_bits = {self.symbol_bits} with bits = {self.bits}; allowed: 1, 2, 4 or 8, "
                 "and bits a multiple of it"
             )
+        if not 2 <= self.arity <= 1 << self.symbol_bits:
+            raise ContractError(
+                f"arity = {self.arity} with symbol_bits = {self.symbol_bits}; a symbol of that "
+                f"many bits has 2 to {1 << self.symbol_bits} values"
+            )
         if self.bit_order != "most-significant-first" or self.padding != "zero":
             raise ContractError(
                 f"bit order {self.bit_order!r} with padding {self.padding!r} is not known; this "

@@ -48,15 +48,30 @@ class IndexChanges(IndexState):
             SpaceMismatchError: Codes of another space, or of another artefact unasked.
         """
         one_of("on_duplicate", on_duplicate, _POLICIES)
-        self._check_producer(contract, other_fingerprint)
-        packed = self._codes(codes)
+        packed = self._codes(codes, contract, other_fingerprint)
         rows = None if ids is None else to_ids(ids)
         with self._recording([contract.fingerprint] if contract else []):
             return self._core.add(packed, rows, on_duplicate)
 
-    def upsert(self, codes: Codes, ids: npt.ArrayLike) -> int:
-        """Add codes, replacing those whose id is present; of an id given twice the last wins."""
-        return self.add(codes, ids, on_duplicate="replace")
+    def upsert(
+        self,
+        codes: Codes,
+        ids: npt.ArrayLike,
+        *,
+        contract: CodeContract | None = None,
+        other_fingerprint: OtherFingerprint = "refuse",
+    ) -> int:
+        """Add codes, replacing those whose id is present; of an id given twice the last wins.
+
+        The producer is checked and recorded as in `add`.
+        """
+        return self.add(
+            codes,
+            ids,
+            on_duplicate="replace",
+            contract=contract,
+            other_fingerprint=other_fingerprint,
+        )
 
     def remove(self, ids: npt.ArrayLike) -> int:
         """Remove the ids that are present; returns how many that were."""

@@ -53,9 +53,8 @@ class IndexSearches(IndexState):
             CodeError: Wrong dtype or width of the queries, or non-zero padding bits.
             SpaceMismatchError: Queries of another space, or of another artefact unasked.
         """
-        self._check_producer(contract, other_fingerprint)
+        packed = self._codes(queries, contract, other_fingerprint, "queries")
         at_least("k", k, 1)
-        packed = self._codes(queries, "queries")
         checked = check_weights(weights, len(packed), self.bits, self.symbol_bits)
         return self._core.search(packed, k, allowed_ids(allow), checked)
 
@@ -66,20 +65,35 @@ class IndexSearches(IndexState):
         *,
         limit: int | None = None,
         allow: npt.ArrayLike | None = None,
+        contract: CodeContract | None = None,
+        other_fingerprint: OtherFingerprint = "refuse",
     ) -> tuple[Ids, Distances, Ids]:
         """All codes within ``radius`` of each query, or the nearest ``limit`` of them.
+
+        Queries, ``allow`` and ``contract`` are taken and refused as in `search`.
 
         Returns:
             ``lims`` int64 (m + 1,), distances int32 and ids int64; query i owns the slice
             ``lims[i]:lims[i + 1]``, in order (distance, id).
         """
-        packed = self._codes(queries, "queries")
+        packed = self._codes(queries, contract, other_fingerprint, "queries")
         most = None if limit is None else at_least("limit", limit, 1)
         return self._core.range_search(packed, self._radius(radius), most, allowed_ids(allow))
 
-    def count(self, queries: Codes, radius: int, *, allow: npt.ArrayLike | None = None) -> Ids:
-        """How many codes lie within ``radius`` of each query, int64 (m,)."""
-        packed = self._codes(queries, "queries")
+    def count(
+        self,
+        queries: Codes,
+        radius: int,
+        *,
+        allow: npt.ArrayLike | None = None,
+        contract: CodeContract | None = None,
+        other_fingerprint: OtherFingerprint = "refuse",
+    ) -> Ids:
+        """How many codes lie within ``radius`` of each query, int64 (m,).
+
+        Queries, ``allow`` and ``contract`` are taken and refused as in `search`.
+        """
+        packed = self._codes(queries, contract, other_fingerprint, "queries")
         return self._core.count(packed, self._radius(radius), allowed_ids(allow))
 
     def pairs_within(self, radius: int) -> Iterator[tuple[Ids, Ids, Distances]]:

@@ -72,7 +72,15 @@ class IndexState:
     def __repr__(self) -> str:
         return f"HammingIndex(bits={self.bits}, codes={len(self)}, isa={self.isa!r})"
 
-    def _codes(self, codes: Codes, what: str = "codes") -> Codes:
+    def _codes(
+        self,
+        codes: Codes,
+        producer: CodeContract | None,
+        other: OtherFingerprint,
+        what: str = "codes",
+    ) -> Codes:
+        """Codes in one piece; refused if they are malformed or of a foreign producer."""
+        self._check_producer(producer, other)
         return in_c_order(check_codes(codes, self.bits, what=what))
 
     def _check_producer(self, producer: CodeContract | None, other: OtherFingerprint) -> None:

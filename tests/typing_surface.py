@@ -60,6 +60,16 @@ def index(codes: Bytes, contract: CodeContract) -> None:
     made = HammingIndex(48, symbol_bits=1, contract=contract, threads=2)
     made.add(codes)
     made.add(codes, ids=[1, 2])
+    assert_type(made.add(codes, contract=contract, other_fingerprint="accept"), int)
+    assert_type(made.upsert(codes, [1, 2], contract=contract, other_fingerprint="refuse"), int)
+    made.search(codes, 10, contract=contract, other_fingerprint="accept")
+    lims, within, near = made.range_search(
+        codes, 3, limit=5, contract=contract, other_fingerprint="accept"
+    )
+    assert_type((lims, near), tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]])
+    assert_type(within, npt.NDArray[np.int32])
+    counts = made.count(codes, 3, contract=contract, other_fingerprint="accept")
+    assert_type(counts, npt.NDArray[np.int64])
     distances, ids = made.search(codes, 10)
     assert_type(distances, npt.NDArray[np.int32])
     assert_type(ids, npt.NDArray[np.int64])

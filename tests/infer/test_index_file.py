@@ -252,15 +252,25 @@ def test_contracts_guard_the_space(tmp_path):
     student = CONTRACT.replace(fingerprint="f2")
     foreign = CONTRACT.replace(space="dogs")
     index.add(codes, contract=CONTRACT)
-    for call in (index.add, lambda c, **kw: index.search(c, 1, **kw)):
+    asking = (
+        lambda c, **kw: index.search(c, 1, **kw),
+        lambda c, **kw: index.range_search(c, 1, **kw),
+        lambda c, **kw: index.count(c, 1, **kw),
+    )
+    for call in (index.add, lambda c, **kw: index.upsert(c, [0, 1], **kw), *asking):
         with pytest.raises(SpaceMismatchError, match="dogs"):
             call(codes, contract=foreign)
         with pytest.raises(SpaceMismatchError, match="other_fingerprint='accept'"):
             call(codes, contract=student)
-    index.search(codes, 1, contract=student, other_fingerprint="accept")
+        with pytest.raises(UsageError, match="other_fingerprint = 'maybe'"):
+            call(codes, contract=student, other_fingerprint="maybe")
+    for ask in asking:
+        ask(codes, contract=CONTRACT)
+        ask(codes, contract=student, other_fingerprint="accept")
     assert index.fingerprints == ("f1",)
     index.add(codes, contract=student, other_fingerprint="accept")
-    index.search(codes, 1, contract=student)
+    for ask in asking:
+        ask(codes, contract=student)
     index.save(tmp_path / "a")
     assert HammingIndex.load(tmp_path / "a").fingerprints == ("f1", "f2")
     other = HammingIndex(12, contract=foreign)
@@ -282,6 +292,33 @@ def test_contracts_guard_the_space(tmp_path):
     assert (empty.contract, empty.fingerprints) == (CONTRACT, ("f1", "f2"))
     with pytest.raises(ContractError, match="bits = 12"):
         HammingIndex(13, contract=CONTRACT)
+
+
+def test_upsert_records_the_producer():
+    codes = np.zeros((2, 2), np.uint8)
+    student = CONTRACT.replace(fingerprint="f2")
+    index = HammingIndex(12, contract=CONTRACT)
+    index.upsert(codes, [3, 4], contract=CONTRACT)
+    with pytest.raises(SpaceMismatchError, match="'f2'"):
+        index.upsert(codes, [3, 4], contract=student)
+    with pytest.raises(UsageError):  # nothing is recorded when nothing comes in
+        index.upsert(codes, [3, -4], contract=student, other_fingerprint="accept")
+    assert index.fingerprints == ("f1",)
+    index.upsert(codes + 16, [4, 5], contract=student, other_fingerprint="accept")
+    assert (sorted(i for _, ids in index for i in ids), index.fingerprints) == (
+        [3, 4, 5],
+        ("f1", "f2"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("arity", "symbol_bits"), [(0, 1), (1, 1), (3, 1), (-2, 2), (5, 2), (17, 4), (257, 8)]
+)
+def test_contracts_refuse_symbols_that_cannot_be(arity, symbol_bits):
+    with pytest.raises(ContractError, match=f"arity = {arity} with symbol_bits = {symbol_bits}"):
+        CodeContract(method="doh", bits=16, arity=arity, symbol_bits=symbol_bits)
+    most = 1 << symbol_bits
+    assert CONTRACT.replace(bits=16, arity=most, symbol_bits=symbol_bits).arity == most
 
 
 def test_what_was_changed_beside_a_mapped_file_is_pickled(tmp_path):

@@ -97,6 +97,7 @@ def test_fingerprints_tell_weights_and_contracts_apart(opened: Open) -> None:
         (with_contract(CONTRACT.to_json()), "changed after its export"),
         (with_contract(CONTRACT.replace(version=99).to_json()), "upgrade dsah"),
         (with_contract(json.dumps({"version": 1, "bits": 12})), "lacks"),
+        (with_contract(CONTRACT.to_json().replace('"arity":2', '"arity":3')), "arity = 3 with"),
         (
             seal(GRAPH, CONTRACT.replace(pixels=PixelRule(size=32, version=2))),
             "pixel rule version 2",
@@ -249,8 +250,8 @@ def newer_opset(model: ModelProto) -> None:
         (lambda _: None, CONTRACT.replace(bits=24, activations=24, info_bits=24), "'activations'"),
         (lambda _: None, CONTRACT.replace(bits=16, info_bits=16, activations=12), "12 activations"),
         (lambda _: None, CONTRACT.replace(activations=24), "'activations'"),
-        (lambda _: None, CONTRACT.replace(arity=3), "arity 3 in 1 bits"),
-        (lambda _: None, CONTRACT.replace(arity=4), "arity 4 in 1 bits"),
+        (lambda _: None, CONTRACT.replace(symbol_bits=2, arity=3), "arity 3 in 2 bits"),
+        (lambda _: None, CONTRACT.replace(symbol_bits=4, arity=4), "arity 4 in 4 bits"),
         (lambda _: None, CONTRACT.replace(symbol_bits=2, arity=4, activations=12), "expected 24"),
         (lambda _: None, CONTRACT.replace(has_saliency=False), "'saliency'"),
         (lambda _: None, CONTRACT.replace(pixels=PixelRule()),
