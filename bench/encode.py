@@ -65,7 +65,8 @@ def precision(args: argparse.Namespace) -> Rows:
         if path is None:
             continue
         checkpoint = load_checkpoint(path)
-        files = exported(path, args.work, args.data)
+        names = ("fp32", "fp16", "int8", "int8-tensorrt")
+        files = exported(path, args.work, args.data, names)
         data = load_labelled(args.data, checkpoint, pictures=args.pictures)
         command = _command("precision", args)
         verdicts = verify_all(
@@ -74,7 +75,7 @@ def precision(args: argparse.Namespace) -> Rows:
         rows += [
             {
                 "method": checkpoint.contract.method,
-                "precision": verdict.precision,
+                "precision": name,
                 "bytes": verdict.size,
                 "flips per code": verdict.worst.parity.flips_per_code,
                 "equal bits": 1 - verdict.worst.parity.flip_rate,
@@ -84,7 +85,7 @@ def precision(args: argparse.Namespace) -> Rows:
                 "MAP, torch queries": verdict.map_mixed,
                 "gate": "; ".join(verdict.objections) or "passes",
             }
-            for verdict in verdicts
+            for name, verdict in zip(files, verdicts, strict=True)
         ]
     return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,16 +22,22 @@ __all__ = ["exported", "exported_for_speed", "paper_variants"]
 _ANY = Budget(max_flip_rate=1.0, max_map_drop=1.0)
 
 
-def exported(checkpoint: Path, folder: Path, data: str) -> dict[str, Path]:
-    """``fp32``, ``fp16`` and ``int8`` files of a trained checkpoint, made where missing."""
+def exported(
+    checkpoint: Path, folder: Path, data: str, names: Sequence[str] = ("fp32", "fp16", "int8")
+) -> dict[str, Path]:
+    """Files of a trained checkpoint by precision, made where missing.
+
+    ``int8-tensorrt`` is int8 with symmetric weights and activations, as TensorRT takes them.
+    """
     trained = load_checkpoint(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
     files = {}
-    for precision in ("fp32", "fp16", "int8"):
-        path = files[precision] = folder / f"{trained.contract.fingerprint[:8]}-{precision}.onnx"
+    for name in names:
+        path = files[name] = folder / f"{trained.contract.fingerprint[:8]}-{name}.onnx"
         if not path.exists():
+            precision, _, target = name.partition("-")
             pictures = load_calibration(data, trained) if precision == "int8" else None
-            recipe = Recipe(precision, calibration=pictures)
+            recipe = Recipe(precision, calibration=pictures, target=target or "cpu")
             export_onnx(trained, path, recipe, budget=_ANY if precision == "int8" else None)
     return files
 
