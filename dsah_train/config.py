@@ -156,7 +156,7 @@ class Config:
     epochs: int = setting(
         8, "most epochs; the validation part chooses how many are used", within=(1, 10_000)
     )
-    batch_size: int = setting(64, "pictures per batch", within=(2, 4096))
+    batch_size: int = setting(32, "pictures per batch", within=(2, 4096))
     sampler: str = setting("balanced", "random, or equal counts per class", "random", "balanced")
     optimizer: str = setting("adamw", "optimiser", "sgd", "adamw")
     lr: float = setting(1e-3, "learning rate of new layers", within=(0, 10))

@@ -61,7 +61,7 @@ _PAPER_JOINT: dict[str, Any] = {"lambda_": 60.0, "alpha": 0.01}
 #: ImageNet weights to the rate that suits the light trunks. Usual values, not measured here.
 _BACKBONE: dict[str, dict[str, Any]] = {
     "alexnet": {"trunk_lr": 0.1},
-    "vgg16": {"trunk_lr": 0.03, "batch_size": 32},
+    "vgg16": {"trunk_lr": 0.03},
 }
 
 

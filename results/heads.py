@@ -88,6 +88,7 @@ def measure(cell: Cell, data: str, work: Path) -> dict[str, Any]:
 
 def _config(cell: Cell, bits: int, rate: float, seed: int) -> Config:
     settings = {"bits": bits, "epochs": EPOCHS, "lr": rate, "seed": seed, "split_seed": seed}
+    settings["batch_size"] = 64
     if cell.settings["method"] in ("itq", "lsh"):
         settings["epochs"] = 1
     # Trained in the precision in which the codes are made.

@@ -30,12 +30,13 @@ from dsah_train.data import load_dataset  # noqa: E402
 from dsah_train.methods.registry import build_method  # noqa: E402
 from dsah_train.pictures import Pictures, decode_pictures  # noqa: E402
 from dsah_train.validation import validation_map  # noqa: E402
+from results.grids.budget import SMALL  # noqa: E402
 from results.grids.rivals import METHODS, RATES_FILE  # noqa: E402
 from results.provenance import METRIC, commit, machine  # noqa: E402
 
 LADDER = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6)
 FIRST = LADDER[2:6]
-BUDGET = {"bits": 48, "image_size": 96, "train_size": 96, "epochs": 5, "select": False}
+BUDGET = {**SMALL, "bits": 48, "image_size": 96, "train_size": 96, "epochs": 5}
 #: The paper's claim first.
 LABELS = sorted(
     set(METHODS) - {"dsah", "itq", "lsh"}, key=lambda m: (m != "dpsh", "paper" not in m)

@@ -21,6 +21,7 @@ def _marks(size: float) -> tuple[str, Grid]:
                 "train_size": 128,
                 "min_area": 0.8,
                 "epochs": epochs,
+                "batch_size": 64,
                 "select": False,
             },
             note,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dsah_train.config import Config
 from results.grids.ablations import GRID
 from results.tables.records import load, markdown, shown_gain, shown_map
 
@@ -19,7 +18,7 @@ def table() -> str:
         if record is None or base is None:
             continue
         name = cell.name
-        values = getattr(Config(), name), record["settings"][name]
+        values = base["settings"][name], record["settings"][name]
         rows.append((f"`{name}`", *map(str, values), shown_map(record), shown_gain(record, base)))
     if rows and base is not None:
         rows.insert(0, ("preset best", "", "", shown_map(base), ""))
