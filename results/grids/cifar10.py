@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from results.cells import Cell, Grid
 from results.grids.budget import SMALL
+from results.grids.rivals import learning_rate
 
 __all__ = ["GRID"]
 
@@ -15,7 +16,13 @@ GRID = Grid(
         Cell(
             "cifar10",
             f"{method}-48",
-            {"method": method, "bits": 48, **SMALL, "protocol": "cifar10:paper"},
+            {
+                "method": method,
+                "bits": 48,
+                **SMALL,
+                **learning_rate(method),
+                "protocol": "cifar10:paper",
+            },
         )
         for method in ("dsah", "dpsh")
     ),
