@@ -19,11 +19,12 @@ bool has_popcnt() {
 bool has_avx2() {
     return has_popcnt() && __builtin_cpu_supports("avx2");
 }
-// BITALG counts bytes and 16-bit lanes, VPOPCNTDQ the wider ones; CPUs have both or neither.
+// BITALG counts bytes and 16-bit lanes, VPOPCNTDQ the wider ones, VBMI2 compresses 16-bit lanes:
+// all three came together.
 bool has_avx512() {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq") &&
-           __builtin_cpu_supports("avx512bitalg");
+           __builtin_cpu_supports("avx512bitalg") && __builtin_cpu_supports("avx512vbmi2");
 }
 #endif
 

@@ -8,9 +8,12 @@
 namespace dsah {
 namespace {
 
-constexpr std::uint32_t kFewestBits = 17;  // shorter codes are so few that a scan is fastest
+constexpr std::uint32_t kFewestBits = 17;   // shorter codes are so few that a scan is fastest
+constexpr std::size_t kMostRows = 1 << 30;  // with the places left free, Bounds can tell 2^31
 constexpr double kHopeless = 1e18;
 constexpr std::size_t kEntryBytes = 2 + 4 + 4;
+constexpr std::size_t kLineEntries = 32;  // of two bytes in a line of the cache
+constexpr std::size_t kRoomy = 8;         // entries per bucket from which on they are aligned
 
 int ones(std::uint32_t x) {
     return __builtin_popcount(x);
@@ -22,10 +25,26 @@ int flips_needed(int radius, std::size_t t, std::size_t count) {
     return left < 0 ? -1 : left / static_cast<int>(count);
 }
 
+/// Buckets of about half a line of the cache or more begin where they take as few lines as
+/// possible; of smaller ones a line holds many anyway, and places left free would be most of the
+/// table.
+std::uint32_t unit_of(std::size_t rows, int width) {
+    return rows >> width < kRoomy ? 0 : 4;
+}
+
+/// Where a bucket of `count` entries may begin, not before `place`.
+std::size_t first_place(std::size_t place, std::size_t count, std::uint32_t unit) {
+    const std::size_t step = std::size_t{1} << unit;
+    place = (place + step - 1) / step * step;
+    const bool splits = place % kLineEntries + count > kLineEntries && count <= kLineEntries;
+    return unit && splits ? place + step : place;
+}
+
 }  // namespace
 
-bool MultiIndex::fits(const Layout& layout) {
-    return layout.flat() && layout.symbol_bits == 1 && layout.bits >= kFewestBits;
+bool MultiIndex::fits(const Layout& layout, std::size_t rows) {
+    return layout.flat() && layout.symbol_bits == 1 && layout.bits >= kFewestBits &&
+           rows <= kMostRows;
 }
 
 /// The padding is the low bits of the last byte, where they would waste bits of a chunk.
@@ -63,18 +82,31 @@ void MultiIndex::fill(Table& table, const Snapshot& rows, Stop& stop) const {
         std::memcpy(&lane, piece.codes() + i * layout_.stride, layout_.stride);
         return without_padding(layout_, lane);
     };
-    const std::size_t words = buckets + 1 + rows_ * (cut.far.width ? 2 : 1);
-    table.memory = Memory::allocate(4 * words + 2 * (rows_ + kSiftSlack));
-    table.starts = reinterpret_cast<std::uint32_t*>(table.memory->data());
-    table.rows = table.starts + buckets + 1;
-    table.far = cut.far.width ? table.rows + rows_ : nullptr;
-    table.near = reinterpret_cast<std::uint16_t*>(table.starts + words);
+    std::vector<std::uint32_t> at(buckets);  // of each bucket: its size, then its next place
     rows.for_each_live(stop, [&](std::size_t, const Piece& piece, std::size_t i) {
-        ++table.starts[cut.bucket.of(code(piece, i)) + 1];
+        ++at[cut.bucket.of(code(piece, i))];
     });
-    for (std::size_t b = 0; b < buckets; ++b) table.starts[b + 1] += table.starts[b];
+    const std::uint32_t unit = unit_of(rows_, cut.bucket.width);
+    std::vector<std::uint32_t> words(buckets + 1);
+    std::size_t place = 0;
+    for (std::size_t b = 0; b < buckets; ++b) {
+        words[b] |= static_cast<std::uint32_t>(place >> unit) << Bounds::kFreeBits;
+        const std::size_t end = place + at[b];
+        at[b] = static_cast<std::uint32_t>(place);
+        place = first_place(end, b + 1 < buckets ? at[b + 1] : 0, unit);
+        words[b] |= static_cast<std::uint32_t>(place - end);
+    }
+    words[buckets] = static_cast<std::uint32_t>(place >> unit) << Bounds::kFreeBits;
     stop.check();
-    std::vector<std::uint32_t> at(table.starts, table.starts + buckets);
+    place = (place + kLineEntries - 1) / kLineEntries * kLineEntries;
+    const std::size_t bytes = place * (cut.far.width ? 10 : 6);
+    table.memory = Memory::allocate(bytes + 4 * words.size() + 2 * kSiftSlack);
+    table.near = reinterpret_cast<std::uint16_t*>(table.memory->data());
+    auto* quads = reinterpret_cast<std::uint32_t*>(table.near + place);
+    table.far = cut.far.width ? quads : nullptr;
+    table.rows = cut.far.width ? quads + place : quads;
+    std::copy(words.begin(), words.end(), table.rows + place);
+    table.bounds = {table.rows + place, unit};
     rows.for_each_live(stop, [&](std::size_t row, const Piece& piece, std::size_t i) {
         const std::uint64_t bits = code(piece, i);
         const std::uint32_t place = at[cut.bucket.of(bits)]++;
@@ -130,7 +162,13 @@ Work MultiIndex::foresee(const Layout& layout, std::size_t rows, std::uint64_t q
 }
 
 std::size_t MultiIndex::expected_bytes(const Layout& layout, std::size_t rows) {
-    return cuts(layout).size() * (rows * kEntryBytes + (std::size_t{4} << kMaxChunk));
+    std::size_t bytes = 0;
+    for (const Cut& cut : cuts(layout)) {
+        const std::size_t buckets = std::size_t{1} << cut.bucket.width;
+        const std::size_t free = unit_of(rows, cut.bucket.width) ? 12 * buckets : 0;
+        bytes += (rows + free) * kEntryBytes + 4 * buckets;
+    }
+    return bytes;
 }
 
 std::size_t MultiIndex::bytes() const {

@@ -40,8 +40,8 @@ struct Work {
 
 class MultiIndex {
   public:
-    /// Codes of 17 to 64 bits: chunks of 8 to 16 bits.
-    static bool fits(const Layout& layout);
+    /// Up to 2^30 codes of 17 to 64 bits: chunks of 8 to 16 bits.
+    static bool fits(const Layout& layout, std::size_t rows);
 
     /// Indexes the live rows of a snapshot whose layout fits.
     MultiIndex(const Snapshot& rows, unsigned threads, Stop& stop);
@@ -78,10 +78,10 @@ class MultiIndex {
     };
     struct Table {
         Cut cut;
-        std::shared_ptr<Memory> memory;   ///< one piece, so that it lies on huge pages
-        std::uint32_t* starts = nullptr;  ///< of each bucket, and the end of the last
-        std::uint32_t *far = nullptr, *rows = nullptr;  ///< of each entry
-        std::uint16_t* near = nullptr;
+        std::shared_ptr<Memory> memory;  ///< one piece, so that it lies on huge pages
+        Bounds bounds{};
+        std::uint16_t* near = nullptr;                  ///< of each place
+        std::uint32_t *far = nullptr, *rows = nullptr;  ///< likewise
     };
     class Lookup;
     static std::uint64_t without_padding(const Layout& layout, std::uint64_t lane);

@@ -27,7 +27,7 @@ class MultiIndex::Lookup {
         const Cut& cut = table.cut;
         const auto& masks = flips_of(cut.bucket.width, flips);
         Sieve sieve{};
-        sieve.starts = table.starts;
+        sieve.bounds = table.bounds;
         sieve.near = table.near;
         sieve.far = table.far;
         sieve.own = cut.bucket.of(query_);
@@ -39,8 +39,10 @@ class MultiIndex::Lookup {
         sieve.near_query = static_cast<std::uint16_t>(cut.near.of(query_));
         sieve.far_query = cut.far.of(query_);
         sieve.lines = static_cast<std::uint32_t>(std::clamp(bucket_size / 32, 1.0, 16.0));
+        sieve.one_line = table.bounds.unit && bucket_size < 32;
         sieve.ahead = std::max<std::size_t>(kLinesAhead / (sieve.lines + 1), 2);
-        for (std::size_t i = 0; i < std::min(sieve.ahead, sieve.count); ++i) sieve.fetch(i);
+        if (!sieve.one_line)
+            for (std::size_t i = 0; i < std::min(sieve.ahead, sieve.count); ++i) sieve.fetch(i);
         Place place;
         while (place.bucket < sieve.count) {
             stop_.check();
@@ -53,9 +55,6 @@ class MultiIndex::Lookup {
             batch.table = &table;
             batch.sieve = sieve;
             batch.count = sifter_.sift(sieve, place, batch.entries.data());
-            if (sieve.far)
-                for (std::size_t i = 0; i < batch.count; ++i)
-                    __builtin_prefetch(sieve.far + batch.entries[i]);
             weigh(batches_[turn_ ^ 1]);
         }
         return {static_cast<double>(place.bucket), static_cast<double>(place.seen)};

@@ -29,7 +29,7 @@ DSAH_AVX2 std::size_t sift(const Sieve& sieve, Place& place, std::uint32_t* entr
     for (; place.bucket < sieve.count; ++place.bucket, place.done = 0) {
         if (place.bucket + sieve.ahead < sieve.count) sieve.fetch(place.bucket + sieve.ahead);
         const std::uint32_t bucket = sieve.bucket(place.bucket);
-        const std::uint32_t begin = sieve.starts[bucket], end = sieve.starts[bucket + 1];
+        const std::uint32_t begin = sieve.bounds.begin(bucket), end = sieve.bounds.end(bucket);
         for (std::uint32_t at = begin + place.done; at < end; at += 16) {
             const std::uint32_t left = end - at;
             if (n + std::min(left, 16u) > kSiftRoom) {
@@ -43,8 +43,11 @@ DSAH_AVX2 std::size_t sift(const Sieve& sieve, Place& place, std::uint32_t* entr
             // Two equal bits per entry: one is kept, so that each entry is met once.
             auto mask = static_cast<std::uint32_t>(_mm256_movemask_epi8(in)) & 0x55555555u;
             if (left < 16) mask &= (1u << 2 * left) - 1;
-            for (; mask; mask &= mask - 1)
-                entries[n++] = at + static_cast<std::uint32_t>(__builtin_ctz(mask)) / 2;
+            for (; mask; mask &= mask - 1) {
+                const std::uint32_t i = at + static_cast<std::uint32_t>(__builtin_ctz(mask)) / 2;
+                if (sieve.far) __builtin_prefetch(sieve.far + i);
+                entries[n++] = i;
+            }
         }
         place.seen += end - begin;
     }

@@ -23,7 +23,7 @@ DSAH_INLINE std::size_t sift(const Sieve& sieve, Place& place, std::uint32_t* en
     for (; place.bucket < sieve.count; ++place.bucket, place.done = 0) {
         if (place.bucket + sieve.ahead < sieve.count) sieve.fetch(place.bucket + sieve.ahead);
         const std::uint32_t bucket = sieve.bucket(place.bucket);
-        const std::uint32_t begin = sieve.starts[bucket], end = sieve.starts[bucket + 1];
+        const std::uint32_t begin = sieve.bounds.begin(bucket), end = sieve.bounds.end(bucket);
         for (std::uint32_t i = begin + place.done; i < end; ++i) {
             // Below `near_low` the difference wraps around and is beyond any span.
             if (ones(sieve.near[i] ^ sieve.near_query) - sieve.near_low > span) continue;
@@ -31,6 +31,7 @@ DSAH_INLINE std::size_t sift(const Sieve& sieve, Place& place, std::uint32_t* en
                 place.done = i - begin;
                 return n;
             }
+            if (sieve.far) __builtin_prefetch(sieve.far + i);
             entries[n++] = i;
         }
         place.seen += end - begin;

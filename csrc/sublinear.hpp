@@ -25,7 +25,7 @@ class Sublinear {
 
     /// Codes that repeat often enough to be worth grouping.
     static bool worth_grouping(const Snapshot& snapshot);
-    static bool has_tables(const Layout& layout);
+    static bool has_tables(const Snapshot& snapshot);
     /// Threads that look queries up in tables, each query by one of them.
     static unsigned lookers(std::size_t queries, unsigned threads) {
         return queries < 4 ? 1 : threads;

@@ -28,13 +28,24 @@ std::uint64_t near(std::uint64_t centre, int width, unsigned flips) {
 /// Buckets of all sizes: none, one, around a register, and more than one call
 /// takes.
 struct Buckets {
-    std::vector<std::uint32_t> starts{0}, far;
+    std::vector<std::uint32_t> words, far;
     std::vector<std::uint16_t> near_values;
-    Buckets(int width, std::uint16_t near_query, std::uint32_t far_query) {
+    std::uint32_t unit;
+    Buckets(int width, std::uint32_t unit_, std::size_t kinds, std::uint16_t near_query,
+            std::uint32_t far_query)
+        : unit(unit_) {
         const std::uint32_t sizes[] = {0, 0, 1, 15, 16, 17, 31, 32, 33, 64, 300, 1000};
-        for (int b = 0; b < 1 << width; ++b)
-            starts.push_back(starts.back() + sizes[g_random() % 12]);
-        for (std::uint32_t i = 0; i < starts.back(); ++i) {
+        std::uint32_t place = 0;
+        const std::uint32_t step = 1u << unit;
+        for (int b = 0; b < 1 << width; ++b) {
+            words.push_back(place >> unit << Bounds::kFreeBits);
+            const std::uint32_t end = place + sizes[g_random() % kinds];
+            place = (end + step - 1) / step * step;
+            if (unit && place - end + step <= Bounds::kFree && g_random() % 2) place += step;
+            words.back() |= place - end;
+        }
+        words.push_back(place >> unit << Bounds::kFreeBits);
+        for (std::uint32_t i = 0; i < place; ++i) {
             near_values.push_back(static_cast<std::uint16_t>(near(near_query, 16, 16)));
             far.push_back(static_cast<std::uint32_t>(near(far_query, 32, 32)));
         }
@@ -46,8 +57,8 @@ struct Buckets {
 std::vector<Weighed> expected(const Sieve& sieve, std::uint32_t limit) {
     std::vector<Weighed> all;
     for (std::size_t b = 0; b < sieve.count; ++b)
-        for (std::uint32_t i = sieve.starts[sieve.bucket(b)]; i < sieve.starts[sieve.bucket(b) + 1];
-             ++i) {
+        for (std::uint32_t i = sieve.bounds.begin(sieve.bucket(b));
+             i < sieve.bounds.end(sieve.bucket(b)); ++i) {
             const std::uint32_t rest = ones(sieve.near[i] ^ sieve.near_query);
             const std::uint32_t half = sieve.distance + rest;
             const std::uint32_t other = sieve.far ? ones(sieve.far[i] ^ sieve.far_query) : 0;
@@ -76,9 +87,11 @@ void test_kernels_sift_alike() {
         const int width = 8;
         const auto near_query = static_cast<std::uint16_t>(g_random());
         const auto far_query = static_cast<std::uint32_t>(g_random());
-        const Buckets buckets(width, near_query, far_query);
+        // With and without buckets that take more than a register.
+        const Buckets buckets(width, static_cast<std::uint32_t>(round % 6), round % 5 ? 8 : 12,
+                              near_query, far_query);
         Sieve sieve{};
-        sieve.starts = buckets.starts.data();
+        sieve.bounds = {buckets.words.data(), buckets.unit};
         sieve.near = buckets.near_values.data();
         sieve.far = round % 3 ? buckets.far.data() : nullptr;
         sieve.own = static_cast<std::uint32_t>(g_random() % 256);
@@ -92,6 +105,7 @@ void test_kernels_sift_alike() {
         sieve.lead = static_cast<std::uint32_t>(round & 1);
         sieve.near_query = near_query;
         sieve.far_query = far_query;
+        sieve.one_line = round % 4 == 0;
         sieve.lines = 1 + static_cast<std::uint32_t>(round % 4);
         sieve.ahead = 2 + static_cast<std::size_t>(round % 30);
         for (const std::uint32_t limit : {0u, 5u, 12u, 20u, 64u}) {
