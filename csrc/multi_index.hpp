@@ -26,10 +26,10 @@ namespace dsah {
 struct Work {
     double probes = 0;      ///< buckets
     double candidates = 0;  ///< entries in them
-    /// Fits 1 M and 10 M random 64-bit codes, k = 10 and 100, within a third: Sapphire Rapids,
+    /// Fits 1 M to 10 M random 64-bit codes, k = 10 and 100, within a third: Sapphire Rapids,
     /// AVX-512, each query another; timed by bench/rank.py. Once tables are there, the planner
     /// goes by what they take.
-    double ns() const { return 8 * probes + 0.6 * candidates; }
+    double ns() const { return 6 * probes + 0.5 * candidates; }
 
     Work& operator+=(const Work& other) {
         probes += other.probes;
