@@ -230,7 +230,12 @@ std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Requ
             found = scan_to_reach(snapshot, queries, k, radius, plan, stop);
         }
     }
-    for (std::size_t i = 0; i < request.count; ++i) results[i] = found[i].finish(stop);
+    std::atomic<std::size_t> next{0};
+    const auto workers = static_cast<unsigned>(std::min<std::size_t>(threads_, found.size() / 16));
+    run_parallel(std::max(workers, 1u), stop, [&](unsigned) {
+        for (std::size_t q; (q = next.fetch_add(1)) < found.size();)
+            results[q] = found[q].finish(stop);
+    });
 
     if (may_use && !range && !skip && wants_look(snapshot, plan.reason)) {
         std::vector<std::uint32_t> radii;
