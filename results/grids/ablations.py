@@ -22,14 +22,14 @@ SWITCHED_BACK: dict[str, dict[str, object]] = {
     "optimizer": {"optimizer": "sgd"},
     "trunk_lr": {"trunk_lr": 0.1},
     "schedule": {"schedule": "step"},
-    "batch_size": {"batch_size": 32},
     "clip": {"clip": 10.0},
     "min_area": {"min_area": 0.765},
     "crop": {"crop": 0.875},
     "colour_jitter": {"colour_jitter": 0.0},
 }
-#: What the method is about, and an option that costs less.
+#: The default, what the method is about, and an option that costs less.
 OTHERS: dict[str, dict[str, object]] = {
+    "batch_size": {"batch_size": 32},
     "attention": {"attention": False},
     "attention_scale": {"attention_scale": 0.5},
 }
