@@ -44,9 +44,10 @@ class Grid:
     Attributes:
         title: The question.
         data: Archive in the data folder, or an ``embedded:`` specification.
-        minutes: What all cells take on one core.
+        minutes: What all cells take on one core; for grids of a GPU a guess.
         cells: The models.
         frozen: Heads on frozen features, trained by `results.heads` instead of ``fit``.
+        gpu: Left out where there is no CUDA device: it would take days.
     """
 
     title: str
@@ -54,3 +55,4 @@ class Grid:
     minutes: int
     cells: tuple[Cell, ...]
     frozen: bool = False
+    gpu: bool = False

@@ -20,6 +20,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import torch  # noqa: E402
+
 from dsah_infer.atomic_file import replacing  # noqa: E402
 from results import heads, training  # noqa: E402
 from results.cells import Cell  # noqa: E402
@@ -55,7 +57,11 @@ def main() -> None:
     failed = 0
     for name in args.grids or GRIDS:
         grid = GRIDS[name]
-        print(f"# {name}: {grid.title} (about {grid.minutes} min on one core)")
+        where = "a GPU, never measured yet" if grid.gpu else "one core"
+        print(f"# {name}: {grid.title} (about {grid.minutes} min on {where})")
+        if grid.gpu and not args.list and not torch.cuda.is_available():
+            print("  left out: this grid needs a CUDA device")
+            continue
         for cell in grid.cells:
             out = args.out / name / f"{cell.name}.json"
             if args.list:

@@ -8,6 +8,7 @@ from results.grids import (
     cifar10,
     flowers17,
     frozen,
+    gpu,
     marks,
     nested,
     rivals,
@@ -28,4 +29,5 @@ GRIDS: dict[str, Grid] = {
     "rivals-passes": rivals.PASSES,
     "cifar10": cifar10.GRID,
     "flowers17": flowers17.GRID,
+    **gpu.GRIDS,
 }

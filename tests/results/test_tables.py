@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from dsah_train.config import METHODS as ALL
 from dsah_train.config import Config
@@ -71,6 +72,21 @@ def test_every_cell_is_a_valid_setting_and_has_its_own_file(name: str) -> None:
         if cell.teacher:
             grid, _, teacher = cell.teacher.partition("/")
             assert teacher in {c.name for c in GRIDS[grid].cells}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_grids_for_a_gpu_are_left_out_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = Grid("q", "embedded:marks", 1, (Cell("g", "a"),), gpu=True)
+    monkeypatch.setitem(run.GRIDS, "g", grid)
+    monkeypatch.setattr(sys, "argv", ["run.py", "g", "--out", str(tmp_path)])
+    monkeypatch.setattr(run, "measure", lambda *_: pytest.fail("measured"))
+    with pytest.raises(SystemExit) as stop:
+        run.main()
+    assert stop.value.code == 0
+    assert "needs a CUDA device" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_method_is_measured() -> None:

@@ -1,0 +1,43 @@
+"""What takes a GPU: every method fine-tuned at full size, and CIFAR-10 at every length."""
+
+from __future__ import annotations
+
+from results.cells import Cell, Grid
+from results.grids.rivals import METHODS, learning_rate
+
+__all__ = ["GRIDS"]
+
+_BITS = (12, 24, 36, 48)
+
+
+def _cell(grid: str, label: str, bits: int, **settings: object) -> Cell:
+    seed = f"-seed{settings['seed']}" if "seed" in settings else ""
+    chosen = {**METHODS[label], "bits": bits, **learning_rate(label), **settings}
+    return Cell(grid, f"{label}-{bits}{seed}", chosen)
+
+
+GRIDS = {
+    "rivals-seeds": Grid(
+        "every method and rival on Flower-17 at 224 pixels, epochs chosen, three seeds",
+        "data/flowers17.zip",
+        180,
+        tuple(
+            _cell("rivals-seeds", label, bits, seed=seed, split_seed=seed)
+            for seed in (0, 1, 2)
+            for bits in _BITS
+            for label in METHODS
+        ),
+        gpu=True,
+    ),
+    "cifar10-lengths": Grid(
+        "CIFAR-10, paper protocol, every length",
+        "data/cifar10.zip",
+        60,
+        tuple(
+            _cell("cifar10-lengths", label, bits, protocol="cifar10:paper")
+            for bits in _BITS
+            for label in ("dsah", "dpsh")
+        ),
+        gpu=True,
+    ),
+}
