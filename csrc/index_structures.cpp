@@ -32,7 +32,7 @@ void Index::build(Stop& stop) {
     const Hold lock(building_, stop);
     const auto now = snapshot(stop);
     if (now->live == 0) return;
-    if (!Sublinear::has_tables(*now) && !Sublinear::worth_grouping(*now)) return;
+    if (!Sublinear::has_tables(layout_, now->live) && !Sublinear::worth_grouping(*now)) return;
     attach(*now, std::make_shared<const Sublinear>(*now, threads_, stop), stop);
 }
 

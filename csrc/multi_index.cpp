@@ -11,7 +11,6 @@ namespace {
 constexpr std::uint32_t kFewestBits = 17;   // shorter codes are so few that a scan is fastest
 constexpr std::size_t kMostRows = 1 << 30;  // with the places left free, Bounds can tell 2^31
 constexpr double kHopeless = 1e18;
-constexpr std::size_t kEntryBytes = 2 + 4 + 4;
 constexpr std::size_t kLineEntries = 32;  // of two bytes in a line of the cache
 constexpr std::size_t kRoomy = 8;         // entries per bucket from which on they are aligned
 
@@ -99,8 +98,8 @@ void MultiIndex::fill(Table& table, const Snapshot& rows, Stop& stop) const {
     words[buckets] = static_cast<std::uint32_t>(place >> unit) << Bounds::kFreeBits;
     stop.check();
     place = (place + kLineEntries - 1) / kLineEntries * kLineEntries;
-    const std::size_t bytes = place * (cut.far.width ? 10 : 6);
-    table.memory = Memory::allocate(bytes + 4 * words.size() + 2 * kSiftSlack);
+    const std::size_t bytes = place * entry_bytes(cut);
+    table.memory = Memory::allocate(bytes + 4 * words.size());
     table.near = reinterpret_cast<std::uint16_t*>(table.memory->data());
     auto* quads = reinterpret_cast<std::uint32_t*>(table.near + place);
     table.far = cut.far.width ? quads : nullptr;
@@ -166,7 +165,7 @@ std::size_t MultiIndex::expected_bytes(const Layout& layout, std::size_t rows) {
     for (const Cut& cut : cuts(layout)) {
         const std::size_t buckets = std::size_t{1} << cut.bucket.width;
         const std::size_t free = unit_of(rows, cut.bucket.width) ? 12 * buckets : 0;
-        bytes += (rows + free) * kEntryBytes + 4 * buckets;
+        bytes += (rows + free) * entry_bytes(cut) + 4 * buckets;
     }
     return bytes;
 }

@@ -84,6 +84,7 @@ class MultiIndex {
         std::uint32_t *far = nullptr, *rows = nullptr;  ///< likewise
     };
     class Lookup;
+    static std::size_t entry_bytes(const Cut& cut) { return cut.far.width ? 2 + 4 + 4 : 2 + 4; }
     static std::uint64_t without_padding(const Layout& layout, std::uint64_t lane);
     static std::vector<Cut> cuts(const Layout& layout);
     static Work uniform_work(const std::vector<Cut>& cuts, double rows, int radius);

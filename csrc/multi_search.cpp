@@ -41,8 +41,7 @@ class MultiIndex::Lookup {
         sieve.lines = static_cast<std::uint32_t>(std::clamp(bucket_size / 32, 1.0, 16.0));
         sieve.one_line = table.bounds.unit && bucket_size < 32;
         sieve.ahead = std::max<std::size_t>(kLinesAhead / (sieve.lines + 1), 2);
-        if (!sieve.one_line)
-            for (std::size_t i = 0; i < std::min(sieve.ahead, sieve.count); ++i) sieve.fetch(i);
+        for (std::size_t i = 0; i < std::min(sieve.ahead, sieve.count); ++i) sieve.fetch(i);
         Place place;
         while (place.bucket < sieve.count) {
             stop_.check();

@@ -67,7 +67,7 @@ bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
     const double scan = scan_ns(snapshot.live * layout.stride, queries.count);
     const auto units = static_cast<std::size_t>(share * static_cast<double>(snapshot.live));
     double best = grouped ? scan_ns(units * layout.stride, queries.count) : 1e18;
-    if (Sublinear::has_tables(snapshot)) {
+    if (Sublinear::has_tables(layout, units)) {
         const std::vector<std::uint64_t> sample = sample_codes(snapshot);
         double worst = 0;
         const std::size_t step = std::max<std::size_t>(1, queries.count / kSampleQueries);
@@ -85,7 +85,7 @@ bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
         return false;
     }
     const std::size_t bytes = MultiIndex::expected_bytes(layout, units) + 24 * snapshot.live;
-    if (Sublinear::has_tables(snapshot) && bytes > available_memory() / 2) {
+    if (Sublinear::has_tables(layout, units) && bytes > available_memory() / 2) {
         reason = "not enough free memory for tables";
         return false;
     }

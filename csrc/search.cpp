@@ -233,8 +233,10 @@ std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Requ
     std::atomic<std::size_t> next{0};
     const auto workers = static_cast<unsigned>(std::min<std::size_t>(threads_, found.size() / 16));
     run_parallel(std::max(workers, 1u), stop, [&](unsigned) {
-        for (std::size_t q; (q = next.fetch_add(1)) < found.size();)
+        for (std::size_t q; (q = next.fetch_add(1)) < found.size();) {
+            stop.check();
             results[q] = found[q].finish(stop);
+        }
     });
 
     if (may_use && !range && !skip && wants_look(snapshot, plan.reason)) {

@@ -36,7 +36,7 @@ struct Sieve {
     std::uint16_t near_query;
     std::uint32_t far_query;
     std::uint32_t lines;  ///< of the cache, to fetch for a bucket besides its last one
-    bool one_line;        ///< most buckets lie in one
+    bool one_line;        ///< buckets are aligned, and most lie in one
     std::size_t ahead;    ///< buckets that are fetched while one is sifted
 
     std::uint32_t bucket(std::size_t i) const { return own ^ flips[i]; }

@@ -71,7 +71,7 @@ DSAH_INLINE std::size_t take(const Wanted& wanted, std::uint32_t at, std::uint32
     return static_cast<std::size_t>(_mm_popcnt_u32(in));
 }
 
-/// Buckets one by one, most of them longer than a line of the cache.
+/// Buckets one by one: long ones, and those that are too short to be aligned.
 DSAH_AVX512 std::size_t sift_long(const Sieve& sieve, Place& place, std::uint32_t* entries) {
     const Wanted wanted(sieve);
     std::size_t n = 0, i = place.bucket, seen = place.seen;
@@ -113,7 +113,8 @@ struct Block {
 
     /// Reads the bounds from bucket i on, and asks for the first line of each.
     DSAH_INLINE void open(const Sieve& sieve, std::size_t i) {
-        const std::size_t left = i < sieve.count ? std::min(sieve.count - i, kBlock) : 0;
+        if (i >= sieve.count) return;
+        const std::size_t left = std::min(sieve.count - i, kBlock);
         const auto in = static_cast<__mmask16>((1u << left) - 1);
         const __m512i zero = _mm512_setzero_si512();
         const __m512i flips = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(in, sieve.flips + i));
@@ -170,7 +171,7 @@ DSAH_AVX512 std::size_t sift_short(const Sieve& sieve, Place& place, std::uint32
         const Block& block = blocks[turn];
         blocks[turn ^= 1].open(sieve, i + kBlock);
         const __m512i counts = block.counts();
-        if (done == 0 && _mm512_cmpgt_epu32_mask(counts, _mm512_set1_epi32(32)) == 0) {
+        if (_mm512_cmpgt_epu32_mask(counts, _mm512_set1_epi32(32)) == 0) {
             const std::size_t passing = take_all(wanted, block, entries + n);
             ask(sieve.far, entries + n, passing);
             n += passing;

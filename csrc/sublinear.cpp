@@ -61,8 +61,8 @@ class LiveSizes : public UnitSizes {
 
 }  // namespace
 
-bool Sublinear::has_tables(const Snapshot& snapshot) {
-    return MultiIndex::fits(snapshot.layout, snapshot.live);
+bool Sublinear::has_tables(const Layout& layout, std::size_t units) {
+    return MultiIndex::fits(layout, units);
 }
 
 bool Sublinear::worth_grouping(const Snapshot& snapshot) {
@@ -76,8 +76,9 @@ Sublinear::Sublinear(const Snapshot& snapshot, unsigned threads, Stop& stop)
     const auto start = std::chrono::steady_clock::now();
     const Snapshot rows = prefix(snapshot, covered_, stop);
     if (worth_grouping(rows)) groups_ = std::make_unique<Groups>(rows, threads, stop);
-    if (has_tables(snapshot))
-        tables_ = std::make_unique<MultiIndex>(groups_ ? groups_->units() : rows, threads, stop);
+    const Snapshot& units = groups_ ? groups_->units() : rows;
+    if (has_tables(units.layout, units.live))
+        tables_ = std::make_unique<MultiIndex>(units, threads, stop);
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
     build_seconds_ = spent.count();
 }

@@ -25,7 +25,8 @@ class Sublinear {
 
     /// Codes that repeat often enough to be worth grouping.
     static bool worth_grouping(const Snapshot& snapshot);
-    static bool has_tables(const Snapshot& snapshot);
+    /// Whether tables could be built of so many codes (or groups of them).
+    static bool has_tables(const Layout& layout, std::size_t units);
     /// Threads that look queries up in tables, each query by one of them.
     static unsigned lookers(std::size_t queries, unsigned threads) {
         return queries < 4 ? 1 : threads;

@@ -35,9 +35,9 @@ class HammingIndex(IndexChanges, IndexSearches):
         isa: ``"amx"``, ``"avx512"``, ``"avx2"``, ``"popcnt"`` or ``"portable"``; None takes
             ``DSAH_ISA`` from the environment, else the fastest that this machine has.
         sublinear: Allow structures beside the codes where they make searches faster than a scan:
-            groups of equal codes, and for sign codes of 17 to 64 bits also tables. They are built
-            by the first search that would gain, or by `build`; beside a mapped file by `build`
-            alone. `stats` shows their bytes and seconds.
+            groups of equal codes, and for up to 2^30 sign codes of 17 to 64 bits also tables. They
+            are built by the first search that would gain, or by `build`; beside a mapped file by
+            `build` alone. `stats` shows their bytes and seconds.
 
     Attributes:
         contract: As given, or read from the file.
