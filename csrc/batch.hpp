@@ -7,10 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <vector>
 
 #include "layout.hpp"
-#include "memory.hpp"
 
 namespace dsah {
 
@@ -39,7 +38,7 @@ class QueryMatrix {
     static constexpr std::size_t place(std::size_t bit) { return bit % 8 * 8 + bit / 8; }
     /// Factors 2 q_k - 1 of 16 queries and one lane: row k / 4 holds k % 4 of each query in turn.
     const std::uint8_t* tile(std::size_t tile, std::size_t lane) const {
-        return bytes_->data() + (tile * lanes_ + lane) * kTileBytes;
+        return lines_.data()->bytes + (tile * lanes_ + lane) * kTileBytes;
     }
     /// |q| - limit - 1 of the 16 queries of a tile: added to the product, it is negative exactly
     /// for codes within the limit.
@@ -52,7 +51,11 @@ class QueryMatrix {
   private:
     const std::uint64_t* codes_;
     std::size_t lanes_, tiles_;
-    std::shared_ptr<Memory> bytes_, numbers_;
+    // From the heap: to unmap memory, a thread interrupts all others of its process.
+    struct alignas(64) Line {
+        std::uint8_t bytes[64];
+    };
+    std::vector<Line> lines_, numbers_;
     std::int32_t *ones_, *start_, *reach_;
 };
 

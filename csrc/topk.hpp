@@ -114,11 +114,12 @@ class TopK {
         else
             stoppable_sort(found_.begin(), found_.end(), std::less<Ranked>(), stop);
         if (found_.size() > k_ && !sizes_) found_.resize(k_);
-        if (found_.capacity() > 2 * found_.size()) found_.shrink_to_fit();  // results may be many
+        if (found_.capacity() > 2 * found_.size() + kSpare) found_.shrink_to_fit();
         return std::move(found_);
     }
 
   private:
+    static constexpr std::size_t kSpare = 4096;  ///< results that may stay allocated for nothing
     /// Results kept before needless ones are dropped: few, so that many queries fit the cache.
     std::size_t room() const { return std::min<std::size_t>(2 * k_ + 64, 4096); }
 
@@ -144,12 +145,15 @@ class TopK {
         std::size_t before = 0;
         for (std::size_t d = 0; d <= static_cast<std::size_t>(radius_); ++d)
             before += std::exchange(seen_[d], before);
-        std::vector<Ranked> ordered(found_.size());
+        // Of this thread: many answers are put in order at a time, and a heap serves one thread.
+        thread_local std::vector<Ranked> ordered;
+        ordered.resize(std::max(ordered.size(), found_.size()));
         in_steps(found_.size(), 65536, stop, [&](std::size_t begin, std::size_t end) {
             for (std::size_t i = begin; i < end; ++i)
                 ordered[seen_[static_cast<std::size_t>(found_[i].distance)]++] = found_[i];
         });
-        found_ = std::move(ordered);
+        std::copy_n(ordered.begin(), found_.size(), found_.begin());
+        if (ordered.size() > kSpare) std::vector<Ranked>().swap(ordered);
     }
 
     /// Forget what is beyond the limit and, among equals at the limit, all but the smallest ids
