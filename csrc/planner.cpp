@@ -17,7 +17,6 @@ constexpr double kSearchesToPay = 5000;
 constexpr double kBuildNsPerRow = 100;
 constexpr std::size_t kMeasurable = 1 << 20;  // bytes; shorter scans measure overheads
 constexpr std::size_t kMany = 32;             // queries that share the way of a batch
-constexpr int kScans = 64;
 
 std::size_t order(std::size_t k) {
     return static_cast<std::size_t>(63 - __builtin_clzll(k | 1));
@@ -94,27 +93,28 @@ bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
 
 bool Planner::prefers_scan(std::size_t bytes, std::size_t count, std::size_t k) {
     if (count >= kMany && bytes >= kMeasurable && !among_many_.known) return true;
-    const Measured& structures = structures_[order(k)];
-    if (!structures.known || structures.mean <= scan_ns(bytes, count)) {
-        patience_ = 1;
+    Tried& structures = structures_[order(k)];
+    if (!structures.cost.known || structures.cost.mean <= scan_ns(bytes, count)) {
+        structures.scans_left = structures.patience = kFewScans;
         return false;
     }
-    if (scans_left_-- > 0) return true;
-    patience_ = std::min(2 * patience_.load(), kScans);
-    scans_left_ = patience_.load();
+    if (structures.scans_left-- > 0) return true;
+    structures.scans_left = structures.patience = std::min(2 * structures.patience, kManyScans);
     return false;
 }
 
-void Planner::note_structures(std::size_t k, double ns) {
-    Measured& structures = structures_[order(k)];
-    if (structures.warm) structures.note(ns);  // the first time nothing of them is in a cache
-    structures.warm = true;
+void Planner::note_structures(std::size_t k, std::size_t count, double ns) {
+    Measured& cost = structures_[order(k)].cost;
+    // The first time nothing of them is in a cache, which many queries hardly notice.
+    if (cost.warm || count >= kMany) cost.note(ns);
+    cost.warm = true;
 }
 
 void Planner::forget_structures() {
-    for (Measured& structures : structures_) structures.known = structures.warm = false;
-    scans_left_ = 0;
-    patience_ = 1;
+    for (Tried& structures : structures_) {
+        structures.cost.known = structures.cost.warm = false;
+        structures.scans_left = structures.patience = kFewScans;
+    }
 }
 
 void Planner::remember(Plan plan) {

@@ -39,8 +39,8 @@ class Planner {
     /// the codes, for `count` queries and this k; or was never measured, so that it should be.
     /// Now and then it says no, to see whether that is still so.
     bool prefers_scan(std::size_t bytes, std::size_t count, std::size_t k);
-    /// One of some queries took `ns` through the structures, giving up included.
-    void note_structures(std::size_t k, double ns);
+    /// One of `count` queries took `ns` through the structures, giving up included.
+    void note_structures(std::size_t k, std::size_t count, double ns);
     /// Structures are new: forget what others took.
     void forget_structures();
 
@@ -60,10 +60,15 @@ class Planner {
         }
     };
     Measured alone_{0.08}, among_many_{0.01};  // ns per byte: one query, and one of many
-    std::array<Measured, 64> structures_;      // ns per query, by the binary order of k
-    std::atomic<int> scans_left_{0};           // before structures are tried again,
-    std::atomic<int> patience_{1};             // and how many there were last time
-    Plan last_;                                // read and written under publishing()
+    static constexpr int kFewScans = 16, kManyScans = 256;
+    /// Searches through structures, by the binary order of k.
+    struct Tried {
+        Measured cost;                           // ns per query
+        std::atomic<int> scans_left{kFewScans};  // before they are tried again,
+        std::atomic<int> patience{kFewScans};    // and how many there were last time
+    };
+    std::array<Tried, 64> structures_;
+    Plan last_;  // read and written under publishing()
 };
 
 }  // namespace dsah

@@ -193,7 +193,11 @@ std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Requ
     const std::uint32_t radius = std::min(request.radius, layout_.max_distance());
     const std::size_t k = request.k == kNoLimit ? kNoLimit : std::min(request.k, asked.live);
     std::vector<std::vector<Ranked>> results(request.count);
-    if (asked.live == 0 || k == 0) return results;
+    if (asked.live == 0 || k == 0) {
+        plan.path = "none";
+        plan.reason = "there is nothing to find";
+        return results;
+    }
 
     const Bitmap* allow = request.allow ? &request.allow->bitmap : nullptr;
     plan.expected_scan_ns = planner_.scan_ns(asked.live * layout_.stride, request.count);
@@ -211,18 +215,28 @@ std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Requ
     std::vector<TopK> found;
     if (may_use && snapshot.sublinear && !skip) {
         plan.path = snapshot.sublinear->tables() ? "tables" : "groups";
+        plan.reason = "they are there, and no scan was measured to be faster";
         found = collectors(request.count, k, radius, false, request.count_only);
         const double before = busy_ns();
         through_structures(snapshot, queries, k, radius, found, plan, stop);
         if (!range)
-            planner_.note_structures(k, (busy_ns() - before) / static_cast<double>(request.count));
+            planner_.note_structures(k, request.count,
+                                     (busy_ns() - before) / static_cast<double>(request.count));
     } else if (request.allow && request.allow->list.size() < snapshot.live / 32) {
         plan.path = "listed rows";
+        plan.reason = "few rows are allowed";
         found = collectors(request.count, k, radius, false, request.count_only);
         listed_rows(snapshot, queries, request.allow->list, found, stop);
     } else {
         plan.path = "scan";
-        if (skip) plan.reason = "a scan is faster for such searches, by measurement";
+        if (skip)
+            plan.reason = "a scan is faster for such searches, by measurement";
+        else if (!sublinear_)
+            plan.reason = "sublinear=False";
+        else if (allow)
+            plan.reason = "structures know nothing of allowed rows";
+        else if (plan.reason.empty())
+            plan.reason = "no structures stand beside the codes, or not yet";
         if (range || allow) {
             found = collectors(request.count, k, radius, snapshot.ascending, request.count_only);
             plain_scan(snapshot, queries, allow, 0, found, plan, stop);

@@ -89,6 +89,6 @@ def _graph(codes: Codes, scale: float, measure: Callable[[str, str, Search], Non
     faiss.omp_set_num_threads(os.cpu_count() or 1)
     graph = faiss.IndexBinaryHNSW(64, 16)
     graph.add(codes)
-    for ef in (100, 200, 400, 800):
+    for ef in (10, 30, 100, 200, 400, 800):
         graph.hnsw.efSearch = ef
         measure("HNSW", f"efSearch {ef}", graph.search)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ranking.codes import Codes
 
-__all__ = ["a_pass", "race", "seconds"]
+__all__ = ["a_pass", "race", "seconds", "turns"]
 
 Search = Callable[[Codes, int], Any]
 ROUNDS = 4
@@ -22,20 +22,25 @@ def seconds(call: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def race(calls: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS) -> dict[str, float]:
-    """Shortest run of each call in seconds.
+def turns(calls: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS) -> dict[str, list[float]]:
+    """All runs of each call in seconds.
 
     They take turns, so that a noisy minute of the machine falls on all of them. A turn lasts for
     one run and for ``SLICE`` at least.
     """
-    shortest = dict.fromkeys(calls, float("inf"))
+    runs: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
             spent = 0.0
             while spent < SLICE:
-                took = seconds(call)
-                shortest[name], spent = min(shortest[name], took), spent + took
-    return shortest
+                runs[name].append(seconds(call))
+                spent += runs[name][-1]
+    return runs
+
+
+def race(calls: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS) -> dict[str, float]:
+    """Shortest run of each call in seconds, see `turns`."""
+    return {name: min(runs) for name, runs in turns(calls, rounds).items()}
 
 
 def a_pass(search: Search, queries: Codes, k: int, single: bool) -> Callable[[], Any]:

@@ -22,6 +22,13 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+COLUMNS = """All times are of one query, after ``add`` and one warm-up search. ``first_us`` is the
+very first pass, while the planner still measures; ``ours_us`` and ``faiss_us`` are the best of
+some passes that take turns, ``ratio`` is theirs, which floors are about, and ``median_ratio`` that
+of the medians. ``extra_bytes_per_code`` is what stands beside the codes by default;
+``sublinear=False`` leaves it out."""
+
+
 def missed(results: Results) -> list[str]:
     """The rows below their floor."""
     return [
@@ -34,7 +41,7 @@ def missed(results: Results) -> list[str]:
 
 def report(results: Results, command: str) -> str:
     """The whole report as Markdown."""
-    parts = [f"# The ranker against FAISS and USearch\n\nMeasured by `{command}`."]
+    parts = [f"# The ranker against FAISS and USearch\n\nMeasured by `{command}`.\n\n{COLUMNS}"]
     for name, result in results.items():
         about = inspect.getdoc(SECTIONS[name])
         parts.append(f"## {name}\n\n{about}\n\n{table(result['rows'])}")

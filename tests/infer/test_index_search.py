@@ -349,6 +349,7 @@ def test_pairs_of_codes_in_groups(bits, rising, monkeypatch):
             index.remove(ids[::3])
 
 
+@pytest.mark.filterwarnings("error")
 def test_bad_requests_are_named():
     index = HammingIndex(12)
     index.add(np.zeros((3, 2), np.uint8))
@@ -359,6 +360,10 @@ def test_bad_requests_are_named():
         lambda: HammingIndex(12, symbol_bits=3),
         lambda: HammingIndex(12, symbol_bits=8),
         lambda: HammingIndex(12, isa="mmx"),
+        lambda: HammingIndex(12, isa=3),
+        lambda: HammingIndex.load("missing", isa=3),
+        lambda: HammingIndex(12, contract="x"),
+        lambda: HammingIndex(12, contract={}),
         lambda: HammingIndex(12, threads=0),
         lambda: HammingIndex(2**40),
         lambda: HammingIndex(12, symbol_bits=2**40),
@@ -372,7 +377,15 @@ def test_bad_requests_are_named():
         lambda: index.range_search(good, 1, limit=0),
         lambda: index.search(good, 1, weights=np.zeros((1, 11))),
         lambda: index.search(good, 1, weights=np.full((1, 12), np.nan)),
+        lambda: index.search(good, 1, weights=np.full((1, 12), 1e300)),
         lambda: index.search(good, 1, weights="many"),
+        lambda: index.search(good, 1, contract="x"),
+        lambda: index.range_search(good, 1, contract="x"),
+        lambda: index.count(good, 1, contract="x"),
+        lambda: index.add(good, contract="x"),
+        lambda: index.upsert(good, [9], contract="x"),
+        lambda: index.chunks(0),
+        lambda: index.pairs_within(-1),
         lambda: index.merge(5),
         lambda: index.merge(HammingIndex(13)),
         lambda: index.merge(index, on_duplicate="ignore"),
@@ -420,3 +433,28 @@ def test_pairs_of_codes_with_very_many_partners(rising, monkeypatch):
         np.testing.assert_array_equal(a, rows[expected])
         np.testing.assert_array_equal(b, columns[expected])
         np.testing.assert_array_equal(d, table[rows, columns][expected])
+
+
+def test_every_search_says_why_it_took_its_path():
+    codes = random_codes(np.random.default_rng(0), 40_000, 64)
+    query, activations = codes[:1], np.ones((1, 64), np.float32)
+    told = set()
+    for some, sublinear in itertools.product((codes, codes[:10], codes[:0]), (True, False)):
+        index = HammingIndex(64, sublinear=sublinear)
+        index.add(some)
+        searches = [
+            lambda i: i.search(query, 3),
+            lambda i: i.search(query, 3, allow=np.arange(len(i))[:1]),
+            lambda i: i.search(query, 3, allow=np.ones(len(i), bool)),
+            lambda i: i.search(query, 3, weights=activations),
+            lambda i: i.range_search(query, 2),
+            lambda i: i.count(query, 2),
+        ]
+        for _ in range(2):
+            for search in searches:
+                search(index)
+                plan = index.explain()
+                assert plan["path"] and plan["reason"], plan
+                told.add(plan["reason"])
+            index.build()
+    assert len(told) > 4, told
