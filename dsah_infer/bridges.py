@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dsah_infer.atomic_file import replacing
 from dsah_infer.contract import check_codes, code_bytes, pack_bits, unpack_bits
 from dsah_infer.errors import CodeError, MissingDependencyError, UsageError
 from dsah_infer.index import HammingIndex
@@ -35,18 +35,14 @@ def _all(index: HammingIndex) -> tuple[Codes, Ids]:
 
 
 def to_npy(index: HammingIndex, path: str | os.PathLike[str]) -> Ids:
-    """Write the codes uint8 (n, bytes) as a ``.npy`` file; returns their ids in file order."""
+    """Write the codes uint8 (n, bytes) as a ``.npy`` file; returns their ids in file order.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     codes, ids = _all(index)
-    target = Path(path)
-    temporary = target.with_name(f"{target.name}.tmp-{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            np.save(file, codes)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        np.save(file, codes)
     return ids
 
 

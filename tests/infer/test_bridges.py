@@ -40,6 +40,16 @@ def test_npy_of_symbols(tmp_path):
     np.testing.assert_array_equal(found[1], expected[1])
 
 
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    index = HammingIndex(12)
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "missing" / "a.npy", tmp_path / "folder"):
+        with pytest.raises(OSError, match="directory") as failed:
+            bridges.to_npy(index, path)
+        assert (failed.value.filename, failed.value.filename2) == (str(path), None)
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
 @pytest.mark.parametrize("bits", [12, 64])
 def test_faiss_round_trip(bits):
     faiss = pytest.importorskip("faiss", reason="needs faiss-cpu")
