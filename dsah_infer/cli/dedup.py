@@ -7,7 +7,8 @@ examples:
 Pictures are in one group when a chain of distances up to the radius links them. Nothing is
 removed: keep the first of each group and give the others to 'dsah remove', if you agree. Codes stay
 in the file; the search takes some 50 bytes of memory per picture beside its path and, with a radius
-above 0, an index of the distinct codes.
+above 0, an index of the distinct codes. With millions of pictures, Ctrl-C is heard only after the
+names, which are read and written as JSON, are through.
 """
 
 from __future__ import annotations
