@@ -97,7 +97,8 @@ class Gallery:
             mmap: Leave the codes in the file, as `HammingIndex.load` does.
 
         Raises:
-            IndexFileError: Missing, damaged, or an index without pictures.
+            OSError: The file cannot be opened.
+            IndexFileError: Damaged, or an index without pictures.
         """
         index = HammingIndex.load(path, mmap=mmap)
         sections = index.sections

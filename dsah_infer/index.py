@@ -30,7 +30,8 @@ class HammingIndex(IndexChanges, IndexSearches):
     Args:
         bits: Stored bits of one code, 1 to 4096.
         symbol_bits: 1, 2, 4 or 8; the distance counts differing symbols of that many bits.
-        contract: Record of the codes' producer; codes of another space are then refused.
+        contract: Record of the codes' producer; codes of another space are then refused. Without
+            one the index takes over that of the first codes that come with one, while it is empty.
         threads: Most threads of one call; None takes CPU affinity and cgroup quota.
         isa: ``"amx"``, ``"avx512"``, ``"avx2"``, ``"popcnt"`` or ``"portable"``; None takes
             ``DSAH_ISA`` from the environment, else the fastest that this machine has.
@@ -40,7 +41,7 @@ class HammingIndex(IndexChanges, IndexSearches):
             `build` alone. `stats` shows their bytes and seconds.
 
     Attributes:
-        contract: As given, or read from the file.
+        contract: As given, taken over with the first codes, or read from the file.
         fingerprints: Artefacts whose codes are in the index, the contract's own first.
         sections: Named blobs of the caller's that are saved and loaded with the index.
 
@@ -65,8 +66,14 @@ class HammingIndex(IndexChanges, IndexSearches):
         return codes
 
     def chunks(self, size: int = 65536) -> Iterator[tuple[Codes, Ids]]:
-        """All codes with their ids, in chunks of up to ``size``, as of the first step."""
-        at_least("size", size, 1)
+        """All codes with their ids, in chunks of up to ``size``, as of the first step.
+
+        Raises:
+            UsageError: ``size`` < 1; at the call.
+        """
+        return self._chunks(at_least("size", size, 1))
+
+    def _chunks(self, size: int) -> Iterator[tuple[Codes, Ids]]:
         snapshot, row = self._core.snapshot(), 0
         while True:
             codes, ids, row = self._core.rows_from(snapshot, row, size)
@@ -98,7 +105,7 @@ class HammingIndex(IndexChanges, IndexSearches):
         """Write the index to a file; a crash at any moment leaves the old file or the new one.
 
         Raises:
-            OSError: The file cannot be written.
+            OSError: The file cannot be written; FileNotFoundError if its folder is missing.
             UsageError: A section has a name that the format cannot hold.
         """
         index_storage.save(self, path)
@@ -128,7 +135,7 @@ class HammingIndex(IndexChanges, IndexSearches):
             sublinear: As in the constructor.
 
         Raises:
-            OSError: The file cannot be opened.
+            OSError: The file cannot be opened; FileNotFoundError if it is missing.
             IndexFileError: It is damaged, truncated, of something else or of a newer version.
         """
         when = one_of("verify", verify or ("lazy" if mmap else "eager"), ("eager", "lazy"))

@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dsah_infer.contract import CodeContract
-from dsah_infer.errors import SpaceMismatchError, UsageError
+from dsah_infer.errors import ContractError, SpaceMismatchError, UsageError
 
 __all__ = [
     "Options",
     "allowed_ids",
     "at_least",
+    "check_contract",
+    "check_form",
     "check_producer",
     "check_weights",
     "core_options",
@@ -35,8 +37,16 @@ class Options(TypedDict):
 
 
 def core_options(threads: int | None, isa: str | None, sublinear: bool) -> Options:
-    """0 threads and an empty ``isa`` let the core choose."""
+    """0 threads and an empty ``isa`` let the core choose.
+
+    Raises:
+        UsageError: Threads out of range, or ``isa`` of another type; the core knows the names.
+    """
     count = 0 if threads is None else at_least("threads", threads, 1, 2**31 - 1)
+    if isa is not None and not isinstance(isa, str):
+        raise UsageError(
+            f"isa = {isa!r:.80}, allowed: 'amx', 'avx512', 'avx2', 'popcnt', 'portable' or None"
+        )
     return {"threads": count, "isa": isa or "", "sublinear": bool(sublinear)}
 
 
@@ -101,7 +111,8 @@ def check_weights(
     if symbol_bits != 1:
         raise UsageError("weights rank sign codes only; this index holds symbols")
     try:
-        array = np.asarray(weights, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+            array = np.asarray(weights, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise UsageError(f"weights: {error}; expected numbers ({count}, {bits})") from None
     array = array[None] if array.ndim == 1 else array
@@ -110,6 +121,24 @@ def check_weights(
             f"weights: got shape {array.shape}, expected finite values of shape ({count}, {bits})"
         )
     return array
+
+
+def check_contract(contract: CodeContract | None) -> CodeContract | None:
+    """The contract; UsageError if it is something else."""
+    if contract is None or isinstance(contract, CodeContract):
+        return contract
+    raise UsageError(
+        f"contract = {contract!r:.80}, expected a CodeContract (such as Encoder.contract) or None"
+    )
+
+
+def check_form(contract: CodeContract, bits: int, symbol_bits: int) -> None:
+    """Refuse a contract whose codes an index cannot hold; raises ContractError."""
+    if (contract.bits, contract.symbol_bits) != (bits, symbol_bits):
+        raise ContractError(
+            f"the contract has bits = {contract.bits}, symbol_bits = {contract.symbol_bits}; "
+            f"the index has {bits} and {symbol_bits}"
+        )
 
 
 def check_producer(
@@ -122,8 +151,10 @@ def check_producer(
     """Refuse codes that are not comparable with those of an index.
 
     Raises:
+        UsageError: The producer is no contract.
         SpaceMismatchError: Another space, or another artefact of it that was not asked for.
     """
+    check_contract(producer)
     if producer is None or own is None:
         return
     if (producer.space, producer.bits, producer.symbol_bits) != (

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy.typing as npt
 
 from dsah_infer.contract import CodeContract
-from dsah_infer.errors import UsageError
-from dsah_infer.index_arguments import at_least, one_of, to_ids
+from dsah_infer.errors import ContractError, UsageError
+from dsah_infer.index_arguments import at_least, check_contract, check_form, one_of, to_ids
 from dsah_infer.index_state import Codes, IndexState, OtherFingerprint
 
 __all__ = ["IndexChanges", "OnDuplicate"]
@@ -38,19 +38,23 @@ class IndexChanges(IndexState):
             ids: One id from 0 to 2**63 - 2 per code; None continues after the largest so far.
             on_duplicate: What to do with an id that is present or given twice: ``"raise"``,
                 ``"skip"`` the later one, or ``"replace"`` the earlier one.
-            contract: Record of the codes' producer, checked against the index's own.
+            contract: Record of the codes' producer, checked against the index's own. An empty index
+                without one takes it over.
             other_fingerprint: Whether another artefact of the same space may add; it is then
                 recorded in `fingerprints`.
 
         Raises:
             CodeError: Wrong dtype or width, or non-zero padding bits.
-            UsageError: A bad or duplicate id; nothing is added then.
+            UsageError: A bad or duplicate id, or no contract; nothing is added then.
+            ContractError: A contract of other bits or symbols, or one for an index that has codes
+                but no contract.
             SpaceMismatchError: Codes of another space, or of another artefact unasked.
         """
         one_of("on_duplicate", on_duplicate, _POLICIES)
+        adopted = self._adopted(contract)
         packed = self._codes(codes, contract, other_fingerprint)
         rows = None if ids is None else to_ids(ids)
-        with self._recording([contract.fingerprint] if contract else []):
+        with self._recording([contract.fingerprint] if contract else [], adopted):
             return self._core.add(packed, rows, on_duplicate)
 
     def upsert(
@@ -63,7 +67,7 @@ class IndexChanges(IndexState):
     ) -> int:
         """Add codes, replacing those whose id is present; of an id given twice the last wins.
 
-        The producer is checked and recorded as in `add`.
+        The producer is checked, recorded or taken over as in `add`.
         """
         return self.add(
             codes,
@@ -111,6 +115,20 @@ class IndexChanges(IndexState):
         adopted = contract if self.contract is None and not len(self) else None
         with self._recording(other.fingerprints, adopted):
             return self._core.merge(other._core, on_duplicate)
+
+    def _adopted(self, producer: CodeContract | None) -> CodeContract | None:
+        """The contract that an index without one takes over with its first codes."""
+        check_contract(producer)
+        if producer is None or self.contract is not None:
+            return None
+        check_form(producer, self.bits, self.symbol_bits)
+        if len(self):
+            raise ContractError(
+                f"the codes have a contract (space {producer.space!r}), the {len(self)} codes of "
+                "the index have none to compare it with; make the index with contract=..., or add "
+                "without a contract"
+            )
+        return producer
 
     @contextmanager
     def _recording(

@@ -102,8 +102,13 @@ class IndexSearches(IndexState):
         Pairs come in chunks, ascending by (a, distance, b), so a whole gallery is deduplicated
         in little memory: some 100 MB, or what one code's partners take if that is more. The index
         may change meanwhile; pairs are as of the first step.
+
+        Raises:
+            UsageError: A negative radius; at the call.
         """
-        reach = self._radius(radius)
+        return self._pairs(self._radius(radius))
+
+    def _pairs(self, reach: int) -> Iterator[tuple[Ids, Ids, Distances]]:
         if not len(self):
             return
         # A first search lets the planner build what pays; the snapshot then carries it.

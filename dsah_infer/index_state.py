@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 import dsah_infer._core as _core
 from dsah_infer.contract import MAX_BITS, CodeContract, check_codes
-from dsah_infer.errors import ContractError
 from dsah_infer.index_arguments import (
     at_least,
+    check_contract,
+    check_form,
     check_producer,
     core_options,
     in_c_order,
@@ -43,12 +44,9 @@ class IndexState:
         self.symbol_bits = at_least("symbol_bits", symbol_bits, 1, 8)
         self._options = core_options(threads, isa, sublinear)
         self._core = _core.Index(self.bits, self.symbol_bits, **self._options)
-        if contract and (contract.bits, contract.symbol_bits) != (bits, symbol_bits):
-            raise ContractError(
-                f"the contract has bits = {contract.bits}, symbol_bits = {contract.symbol_bits}; "
-                f"asked for were {bits} and {symbol_bits}"
-            )
-        self.contract = contract
+        self.contract = check_contract(contract)
+        if contract:
+            check_form(contract, self.bits, self.symbol_bits)
         self.fingerprints: tuple[str, ...] = (contract.fingerprint,) if contract else ()
         self.sections: dict[str, bytes] = {}
         #: Path and stamp of the mapped file and what it held beside the codes.

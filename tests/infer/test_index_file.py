@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import shutil
@@ -96,8 +97,13 @@ def test_refusals_from_hand_made_bytes(tmp_path, mmap):
     refused(path, bytes(flipped), "codes fail the checksum", mmap=mmap, verify="eager")
     with pytest.raises(IndexFileError, match="regular file"):
         HammingIndex.load(tmp_path)
-    with pytest.raises(OSError, match="cannot open"):
-        HammingIndex.load(tmp_path / "missing")
+    for mmap in (False, True):
+        with pytest.raises(FileNotFoundError) as missing:
+            HammingIndex.load(tmp_path / "missing", mmap=mmap)
+        assert (missing.value.errno, missing.value.filename) == (
+            errno.ENOENT,
+            str(tmp_path / "missing"),
+        )
 
 
 HOSTILE = {
@@ -166,8 +172,12 @@ def test_beside_a_mapped_file_structures_are_built_when_asked_for(tmp_path):
 
 def test_a_failed_save_leaves_nothing_behind(tmp_path):
     index = golden_indexes()["index_v1"]
-    with pytest.raises(OSError, match="cannot create"):
+    with pytest.raises(FileNotFoundError, match="cannot create") as missing:
         index.save(tmp_path / "missing" / "a")
+    assert (missing.value.errno, missing.value.filename) == (
+        errno.ENOENT,
+        str(tmp_path / "missing" / "a"),
+    )
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="cannot rename"):
         index.save(tmp_path / "folder")
@@ -292,6 +302,44 @@ def test_contracts_guard_the_space(tmp_path):
     assert (empty.contract, empty.fingerprints) == (CONTRACT, ("f1", "f2"))
     with pytest.raises(ContractError, match="bits = 12"):
         HammingIndex(13, contract=CONTRACT)
+
+
+@pytest.mark.parametrize("verb", ["add", "upsert"])
+def test_an_empty_index_takes_the_contract_of_its_first_codes(verb, tmp_path):
+    codes = np.zeros((2, 2), np.uint8)
+
+    def put(index, ids=(0, 1), **options):
+        return getattr(index, verb)(codes, ids, **options)
+
+    index = HammingIndex(12)
+    with pytest.raises(UsageError):  # nothing is taken over when nothing comes in
+        put(index, [0, -4], contract=CONTRACT)
+    assert (index.contract, index.fingerprints, len(index)) == (None, (), 0)
+    put(index, contract=CONTRACT)
+    assert (index.contract, index.fingerprints) == (CONTRACT, ("f1",))
+    with pytest.raises(SpaceMismatchError, match="dogs"):
+        put(index, [2, 3], contract=CONTRACT.replace(space="dogs"))
+    index.save(tmp_path / "a")
+    assert HammingIndex.load(tmp_path / "a").contract == CONTRACT
+    # Codes of 13 bits are as many bytes: only the contract tells.
+    for index in (HammingIndex(13), HammingIndex(12, symbol_bits=2)):
+        with pytest.raises(ContractError, match="bits = 12, symbol_bits = 1; the index has"):
+            put(index, contract=CONTRACT)
+        assert (index.contract, len(index)) == (None, 0)
+
+
+def test_codes_without_a_contract_get_none_beside_them():
+    codes = np.zeros((2, 2), np.uint8)
+    index = HammingIndex(12)
+    index.add(codes, [0, 1])
+    for call in (index.add, index.upsert):
+        with pytest.raises(ContractError, match=r"make the index with contract=\.\.\., or add"):
+            call(codes, [2, 3], contract=CONTRACT)
+    assert (index.contract, index.fingerprints, len(index)) == (None, (), 2)
+    index.add(codes, [2, 3])
+    index.remove([0, 1, 2, 3])
+    index.add(codes, contract=CONTRACT)
+    assert index.contract == CONTRACT
 
 
 def test_upsert_records_the_producer():
