@@ -454,7 +454,8 @@ def test_every_search_says_why_it_took_its_path():
             for search in searches:
                 search(index)
                 plan = index.explain()
-                assert plan["path"] and plan["reason"], plan
+                assert plan["path"]
+                assert plan["reason"], plan
                 told.add(plan["reason"])
             index.build()
     assert len(told) > 4, told
