@@ -97,8 +97,11 @@ class Index {
 
   private:
     std::vector<std::vector<Ranked>> answer(const Snapshot& asked, const Request& request,
-                                            Plan& plan, std::shared_ptr<const Snapshot>& newer,
-                                            Stop& stop);
+                                            bool scan_only, Plan& plan,
+                                            std::shared_ptr<const Snapshot>& newer, Stop& stop);
+    void try_out(const Snapshot& snapshot, const Request& request, std::size_t k,
+                 std::uint32_t radius, Stop& stop);
+    bool may_use_structures(const Request& request) const;
     std::vector<TopK> scan_to_reach(const Snapshot& snapshot, const Queries& queries, std::size_t k,
                                     std::uint32_t radius, Plan& plan, Stop& stop);
     void plain_scan(const Snapshot& snapshot, const Queries& queries, const Bitmap* allow,

@@ -11,12 +11,14 @@ namespace {
 
 constexpr std::size_t kFewRows = 32768;     // a scan of so few takes microseconds anyway
 constexpr std::size_t kSampleCodes = 2048;  // to foresee how full buckets are
-constexpr std::size_t kSampleQueries = 4;
+constexpr std::size_t kSampleQueries = 16;
 constexpr double kClearWin = 1.5;  // foreseen costs are rough
 constexpr double kSearchesToPay = 5000;
 constexpr double kBuildNsPerRow = 100;
 constexpr std::size_t kMeasurable = 1 << 20;  // bytes; shorter scans measure overheads
 constexpr std::size_t kMany = 32;             // queries that share the way of a batch
+constexpr std::size_t kScansToTell = 64;      // of a batch, what one of many takes
+constexpr double kShareToLearn = 1.0 / 64;    // of all time goes to the way that seems slower
 
 std::size_t order(std::size_t k) {
     return static_cast<std::size_t>(63 - __builtin_clzll(k | 1));
@@ -42,11 +44,15 @@ double Planner::scan_ns(std::size_t bytes, std::size_t count) const {
     return static_cast<double>(bytes) * per_byte;
 }
 
-void Planner::note_scan(std::size_t bytes, std::size_t count, double ns) {
-    if (bytes < kMeasurable) return;
-    const double per_byte = ns / static_cast<double>(bytes) / static_cast<double>(count);
-    if (count <= 2) alone_.note(per_byte * static_cast<double>(count));
-    if (count >= kMany) among_many_.note(per_byte);
+void Planner::note_scan(std::size_t bytes, std::size_t count, double ns, bool usual) {
+    if (bytes < kMeasurable || (count > 2 && count < kMany)) return;
+    const double per_byte = ns / static_cast<double>(bytes);
+    Measured& cost = count >= kMany ? among_many_ : alone_;
+    const double value = count >= kMany ? per_byte / static_cast<double>(count) : per_byte;
+    if (usual)
+        cost.note(value);
+    else if (!cost.known)
+        cost.mean = value;
 }
 
 bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
@@ -68,12 +74,18 @@ bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
     double best = grouped ? scan_ns(units * layout.stride, queries.count) : 1e18;
     if (Sublinear::has_tables(layout, units)) {
         const std::vector<std::uint64_t> sample = sample_codes(snapshot);
-        double worst = 0;
-        const std::size_t step = std::max<std::size_t>(1, queries.count / kSampleQueries);
-        for (std::size_t q = 0; q < queries.count; q += step)
-            worst = std::max(
-                worst, MultiIndex::foresee(layout, units, queries.at(q)[0], radii[q], sample).ns());
-        best = std::min(best, worst / Sublinear::lookers(queries.count, threads));
+        // A query that would take longer is given up, and scanned alone.
+        const double most = 2 * scan_ns(snapshot.live * layout.stride, 1);
+        double sum = 0;
+        const std::size_t asked = std::min(queries.count, kSampleQueries);
+        for (std::size_t i = 0; i < asked; ++i) {
+            const std::size_t q = i * queries.count / asked;
+            const Work work =
+                MultiIndex::foresee(layout, units, queries.at(q)[0], radii[q], sample);
+            sum += std::min(work.ns(), most);
+        }
+        const double mean = sum / static_cast<double>(asked);
+        best = std::min(best, mean / Sublinear::lookers(queries.count, threads));
     }
     if (best * kClearWin > scan) {
         reason = "a scan is as fast for such codes";
@@ -91,29 +103,36 @@ bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
     return true;
 }
 
-bool Planner::prefers_scan(std::size_t bytes, std::size_t count, std::size_t k) {
-    if (count >= kMany && bytes >= kMeasurable && !among_many_.known) return true;
-    Tried& structures = structures_[order(k)];
-    if (!structures.cost.known || structures.cost.mean <= scan_ns(bytes, count)) {
-        structures.scans_left = structures.patience = kFewScans;
-        return false;
-    }
-    if (structures.scans_left-- > 0) return true;
-    structures.scans_left = structures.patience = std::min(2 * structures.patience, kManyScans);
-    return false;
+Step Planner::next_step(std::size_t bytes, std::size_t count, std::size_t left, std::size_t k,
+                        unsigned threads) {
+    Tried& tried = structures_[order(k)];
+    const bool many = count >= kMany;
+    const Step look{false, many ? std::min(left, kTries) : left};
+    const Step scan{true, many ? std::min(left, kScansToTell) : left};
+    if (!tried.cost.known) return look;
+    if (many && bytes >= kMeasurable && !among_many_.known) return scan;
+    const double look_ns = tried.cost.mean / Sublinear::lookers(count, threads);
+    const double each_scan_ns = scan_ns(bytes, count);
+    const bool scans = each_scan_ns < look_ns;
+    const Step& slower = scans ? look : scan;
+    const double spent = tried.spent + std::min(look_ns, each_scan_ns) * static_cast<double>(left);
+    const bool again = std::max(look_ns, each_scan_ns) * static_cast<double>(slower.queries) <
+                       kShareToLearn * spent;
+    tried.spent = again ? 0 : spent;
+    return again ? slower : Step{scans, left};
 }
 
-void Planner::note_structures(std::size_t k, std::size_t count, double ns) {
+void Planner::note_structures(std::size_t k, std::size_t count, unsigned threads, double ns) {
     Measured& cost = structures_[order(k)].cost;
     // The first time nothing of them is in a cache, which many queries hardly notice.
-    if (cost.warm || count >= kMany) cost.note(ns);
+    if (cost.warm || count >= kMany) cost.note(ns * Sublinear::lookers(count, threads));
     cost.warm = true;
 }
 
 void Planner::forget_structures() {
-    for (Tried& structures : structures_) {
-        structures.cost.known = structures.cost.warm = false;
-        structures.scans_left = structures.patience = kFewScans;
+    for (Tried& tried : structures_) {
+        tried.cost.known = tried.cost.warm = false;
+        tried.spent = 0;
     }
 }
 

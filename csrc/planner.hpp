@@ -14,20 +14,31 @@ struct Plan {
     std::string path;    ///< "scan", "groups", "tables" or "listed rows"
     std::string reason;  ///< why that one
     std::size_t queries = 0;
-    std::size_t fallbacks = 0;     ///< queries that tables gave up on
-    std::size_t scanned_rows = 0;  ///< rows compared one by one, per query
-    Work work;                     ///< of all queries together
-    double expected_scan_ns = 0;   ///< of one query by a plain scan
+    std::size_t fallbacks = 0;    ///< queries that tables gave up on
+    double scanned_rows = 0;      ///< rows compared one by one, by all queries together
+    Work work;                    ///< of all queries together
+    double expected_scan_ns = 0;  ///< of one query by a plain scan
     double seconds = 0;
+};
+
+/// What to do next for a search beside whose codes structures stand.
+struct Step {
+    bool scan;            ///< look at all codes rather than through the structures
+    std::size_t queries;  ///< for so many queries; then ask again
 };
 
 /// Costs as measured on this machine by the searches themselves: the time of a call whose threads
 /// have cores of their own (busy_ns), shared out over its queries.
+///
+/// What is not known yet is found out on a slice of a batch, so that no caller pays for more.
 class Planner {
   public:
+    static constexpr std::size_t kTries = 16;  ///< queries that tell what structures take
+
     /// Expected time of one of `count` queries by a scan of `bytes` bytes.
     double scan_ns(std::size_t bytes, std::size_t count) const;
-    void note_scan(std::size_t bytes, std::size_t count, double ns);
+    /// A scan of so many bytes took `ns`; an unusual one stands in until there was a usual one.
+    void note_scan(std::size_t bytes, std::size_t count, double ns, bool usual);
 
     /// Whether building would pay within some thousand searches like this one, whose answers
     /// reach out to `radii`, on so many threads; the reason is written to `reason`.
@@ -35,12 +46,14 @@ class Planner {
                         const std::vector<std::uint32_t>& radii, unsigned threads,
                         std::string& reason) const;
 
-    /// Whether a plain scan of `bytes` bytes was measured to be faster than what stands beside
-    /// the codes, for `count` queries and this k; or was never measured, so that it should be.
-    /// Now and then it says no, to see whether that is still so.
-    bool prefers_scan(std::size_t bytes, std::size_t count, std::size_t k);
-    /// One of `count` queries took `ns` through the structures, giving up included.
-    void note_structures(std::size_t k, std::size_t count, double ns);
+    /// The faster way, by measurement, for the `left` remaining ones of `count` queries for this k
+    /// on so many threads, where a scan takes `bytes` bytes. Now and then the slower way gets a
+    /// slice, to see whether it still is, as soon as that costs next to nothing beside the rest.
+    Step next_step(std::size_t bytes, std::size_t count, std::size_t left, std::size_t k,
+                   unsigned threads);
+    /// One of `count` queries that structures answered on so many threads took `ns`, giving up
+    /// included.
+    void note_structures(std::size_t k, std::size_t count, unsigned threads, double ns);
     /// Structures are new: forget what others took.
     void forget_structures();
 
@@ -60,12 +73,10 @@ class Planner {
         }
     };
     Measured alone_{0.08}, among_many_{0.01};  // ns per byte: one query, and one of many
-    static constexpr int kFewScans = 16, kManyScans = 256;
     /// Searches through structures, by the binary order of k.
     struct Tried {
-        Measured cost;                           // ns per query
-        std::atomic<int> scans_left{kFewScans};  // before they are tried again,
-        std::atomic<int> patience{kFewScans};    // and how many there were last time
+        Measured cost;                 // ns per query on one thread
+        std::atomic<double> spent{0};  // ns on searches since both ways were compared
     };
     std::array<Tried, 64> structures_;
     Plan last_;  // read and written under publishing()

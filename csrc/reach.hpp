@@ -17,6 +17,7 @@ class Reach {
     }
     /// Distance that will hold the k nearest, probably; far beyond any code while unknown.
     std::int64_t guess(std::size_t k) const { return slot(k) / kCalm; }
+    bool known(std::size_t k) const { return slot(k) != kUnknown; }
     /// The answer reached to `radius`, expected was `guess`.
     void note(std::size_t k, std::int64_t guess, std::int64_t radius) {
         std::atomic<std::int64_t>& slot = this->slot(k);

@@ -62,15 +62,17 @@ Request Request::part(std::size_t first, std::size_t most, const Layout& layout)
 
 void Index::plain_scan(const Snapshot& snapshot, const Queries& queries, const Bitmap* allow,
                        std::size_t first_row, std::vector<TopK>& found, Plan& plan, Stop& stop) {
+    const std::size_t k = found.empty() ? kNoLimit : found[0].k();
+    const bool usual = k == kNoLimit || reach_.known(k);  // else nothing was dropped early
     Bitmap both;
     const std::uint64_t* rows = eligible(snapshot, allow, both);
     const double start = busy_ns();
     scan(snapshot, first_row, queries, rows, loops_, threads_, stop, found);
     if (snapshot.span <= first_row) return;
-    plan.scanned_rows += snapshot.span - first_row;
+    plan.scanned_rows += static_cast<double>((snapshot.span - first_row) * queries.count);
     if (!allow)
         planner_.note_scan((snapshot.span - first_row) * layout_.stride, queries.count,
-                           busy_ns() - start);
+                           busy_ns() - start, usual);
 }
 
 /// The k nearest by a scan that first looks as far as the latest answers reached.
@@ -126,11 +128,16 @@ void Index::listed_rows(const Snapshot& snapshot, const Queries& queries,
     scan(listed, 0, queries, nullptr, loops_, threads_, stop, found);
 }
 
+bool Index::may_use_structures(const Request& request) const {
+    return sublinear_ && !request.allow;  // they know nothing of allowed rows
+}
+
 /// Structures for the covered rows, a scan for the rest and for queries that were given up.
 void Index::through_structures(const Snapshot& snapshot, const Queries& queries, std::size_t k,
                                std::uint32_t radius, std::vector<TopK>& found, Plan& plan,
                                Stop& stop) {
     const Sublinear& structures = *snapshot.sublinear;
+    const double before = busy_ns();
     std::vector<char> given_up;
     // What is left by a query that gives up is scanned without most of its company.
     const double alone = planner_.scan_ns(snapshot.live * layout_.stride, 1);
@@ -140,27 +147,30 @@ void Index::through_structures(const Snapshot& snapshot, const Queries& queries,
     const auto fallbacks = static_cast<std::size_t>(
         std::count(given_up.begin(), given_up.end(), static_cast<char>(1)));
     plan.fallbacks += fallbacks;
-    const auto tail_start = Clock::now();
     if (fallbacks == 0) {
+        const auto tail_start = Clock::now();
         plain_scan(snapshot, queries, nullptr, structures.covered(), found, plan, stop);
         if (snapshot.span > structures.covered() + kBlockRows)
             rent_ns_ = rent_ns_ + ns_since(tail_start);
-        return;
+    } else {
+        std::vector<std::int64_t> above;
+        const Queries left = queries.select(given_up, above);
+        std::vector<TopK> whole =
+            collectors(left.count, k, radius, snapshot.ascending, found[0].counting());
+        plain_scan(snapshot, left, nullptr, 0, whole, plan, stop);
+        for (char& flag : given_up) flag = !flag;
+        std::vector<std::int64_t> above_rest;
+        const Queries rest = queries.select(given_up, above_rest);
+        std::vector<TopK> tails;
+        for (std::size_t q = 0; q < queries.count; ++q)
+            if (given_up[q]) tails.push_back(std::move(found[q]));
+        plain_scan(snapshot, rest, nullptr, structures.covered(), tails, plan, stop);
+        for (std::size_t q = 0, w = 0, t = 0; q < queries.count; ++q)
+            found[q] = given_up[q] ? std::move(tails[t++]) : std::move(whole[w++]);
     }
-    std::vector<std::int64_t> above;
-    const Queries left = queries.select(given_up, above);
-    std::vector<TopK> whole =
-        collectors(left.count, k, radius, snapshot.ascending, found[0].counting());
-    plain_scan(snapshot, left, nullptr, 0, whole, plan, stop);
-    for (char& flag : given_up) flag = !flag;
-    std::vector<std::int64_t> above_rest;
-    const Queries rest = queries.select(given_up, above_rest);
-    std::vector<TopK> tails;
-    for (std::size_t q = 0; q < queries.count; ++q)
-        if (given_up[q]) tails.push_back(std::move(found[q]));
-    plain_scan(snapshot, rest, nullptr, structures.covered(), tails, plan, stop);
-    for (std::size_t q = 0, w = 0, t = 0; q < queries.count; ++q)
-        found[q] = given_up[q] ? std::move(tails[t++]) : std::move(whole[w++]);
+    if (k != kNoLimit)
+        planner_.note_structures(k, queries.count, threads_,
+                                 (busy_ns() - before) / static_cast<double>(queries.count));
 }
 
 std::vector<std::vector<Ranked>> Index::search(const Snapshot& asked, const Request& request,
@@ -174,10 +184,18 @@ std::vector<std::vector<Ranked>> Index::search(const Snapshot& asked, const Requ
     Plan plan;
     plan.queries = request.count;
     std::shared_ptr<const Snapshot> newer;  // the same rows with structures beside them
-    for (std::size_t first = 0; first < request.count; first += kQueriesAtOnce) {
-        const Request some = request.part(first, kQueriesAtOnce, layout_);
+    const std::size_t bytes = asked.live * layout_.stride;
+    plan.expected_scan_ns = planner_.scan_ns(bytes, request.count);
+    while (results.size() < request.count) {
         const auto held = newer;
-        for (auto& result : answer(held ? *held : asked, some, plan, newer, stop))
+        const Snapshot& snapshot = held ? *held : asked;
+        Step step{!snapshot.sublinear || !may_use_structures(request), kQueriesAtOnce};
+        if (!step.scan && request.k != kNoLimit)
+            step = planner_.next_step(bytes, request.count, request.count - results.size(),
+                                      std::min(request.k, asked.live), threads_);
+        const std::size_t most = std::min(step.queries, kQueriesAtOnce);
+        const Request some = request.part(results.size(), most, layout_);
+        for (auto& result : answer(snapshot, some, step.scan, plan, newer, stop))
             results.push_back(std::move(result));
     }
     plan.seconds = ns_since(start) * 1e-9;
@@ -185,10 +203,11 @@ std::vector<std::vector<Ranked>> Index::search(const Snapshot& asked, const Requ
     return results;
 }
 
-/// A part of a search; `newer` becomes the snapshot for the next part if this one built structures.
+/// A part of a search, by a scan even where structures stand if so `scan_only`; `newer` becomes the
+/// snapshot for the next part if this one built structures.
 std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Request& request,
-                                               Plan& plan, std::shared_ptr<const Snapshot>& newer,
-                                               Stop& stop) {
+                                               bool scan_only, Plan& plan,
+                                               std::shared_ptr<const Snapshot>& newer, Stop& stop) {
     const Queries queries = spread(layout_, request);
     const std::uint32_t radius = std::min(request.radius, layout_.max_distance());
     const std::size_t k = request.k == kNoLimit ? kNoLimit : std::min(request.k, asked.live);
@@ -199,29 +218,22 @@ std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Requ
         return results;
     }
 
-    const Bitmap* allow = request.allow ? &request.allow->bitmap : nullptr;
-    plan.expected_scan_ns = planner_.scan_ns(asked.live * layout_.stride, request.count);
     const bool range = k == kNoLimit;
-    const bool may_use = sublinear_ && !request.allow;
-    const auto look = [&](const Snapshot& snapshot, const std::vector<std::uint32_t>& radii) {
-        if (auto built = consider(snapshot, queries, radii, plan.reason, stop)) newer = built;
-    };
-    if (may_use && range && wants_look(asked, plan.reason))
-        look(asked, std::vector<std::uint32_t>(request.count, radius));
+    const bool may_use = may_use_structures(request);
+    std::string why_not;  // structures were not built
+    if (may_use && range && wants_look(asked, why_not))
+        if (auto built = consider(asked, queries, std::vector<std::uint32_t>(queries.count, radius),
+                                  why_not, stop))
+            newer = built;
     const std::shared_ptr<const Snapshot> holding = newer;
     const Snapshot& snapshot = holding ? *holding : asked;
-    const bool skip = may_use && snapshot.sublinear && !range &&
-                      planner_.prefers_scan(asked.live * layout_.stride, request.count, k);
+    const bool skips = scan_only && may_use && snapshot.sublinear;
     std::vector<TopK> found;
-    if (may_use && snapshot.sublinear && !skip) {
+    if (may_use && snapshot.sublinear && !skips) {
         plan.path = snapshot.sublinear->tables() ? "tables" : "groups";
         plan.reason = "they are there, and no scan was measured to be faster";
         found = collectors(request.count, k, radius, false, request.count_only);
-        const double before = busy_ns();
         through_structures(snapshot, queries, k, radius, found, plan, stop);
-        if (!range)
-            planner_.note_structures(k, request.count,
-                                     (busy_ns() - before) / static_cast<double>(request.count));
     } else if (request.allow && request.allow->list.size() < snapshot.live / 32) {
         plan.path = "listed rows";
         plan.reason = "few rows are allowed";
@@ -229,15 +241,14 @@ std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Requ
         listed_rows(snapshot, queries, request.allow->list, found, stop);
     } else {
         plan.path = "scan";
-        if (skip)
+        if (skips)
             plan.reason = "a scan is faster for such searches, by measurement";
         else if (!sublinear_)
             plan.reason = "sublinear=False";
-        else if (allow)
+        else if (request.allow)
             plan.reason = "structures know nothing of allowed rows";
-        else if (plan.reason.empty())
-            plan.reason = "no structures stand beside the codes, or not yet";
-        if (range || allow) {
+        if (range || request.allow) {
+            const Bitmap* allow = request.allow ? &request.allow->bitmap : nullptr;
             found = collectors(request.count, k, radius, snapshot.ascending, request.count_only);
             plain_scan(snapshot, queries, allow, 0, found, plan, stop);
         } else {
@@ -253,18 +264,37 @@ std::vector<std::vector<Ranked>> Index::answer(const Snapshot& asked, const Requ
         }
     });
 
-    if (may_use && !range && !skip && wants_look(snapshot, plan.reason)) {
+    if (may_use && !range && !skips && wants_look(snapshot, why_not)) {
         std::vector<std::uint32_t> radii;
         for (const auto& result : results)
             radii.push_back(result.size() < k ? radius
                                               : static_cast<std::uint32_t>(result.back().distance));
-        look(snapshot, radii);
+        if (auto built = consider(snapshot, queries, radii, why_not, stop)) {
+            newer = built;
+            try_out(*newer, request.part(0, Planner::kTries, layout_), k, radius, stop);
+        }
     }
+    if (plan.path == "scan" && plan.reason.empty())
+        plan.reason =
+            why_not.empty() ? "no structures stand beside the codes, or not yet" : why_not;
     if (request.weights) {
         plan.path += ", then weights";
         reorder(snapshot, request, k, results, stop);
     }
     return results;
+}
+
+/// Looks some queries up twice and drops the answers: the search that built structures has taken
+/// its time anyway, and the next one finds them in the caches and knows what they take.
+void Index::try_out(const Snapshot& snapshot, const Request& request, std::size_t k,
+                    std::uint32_t radius, Stop& stop) {
+    const Queries queries = spread(layout_, request);
+    for (int turn = 0; turn < 2; ++turn) {
+        Plan plan;
+        plan.expected_scan_ns = planner_.scan_ns(snapshot.live * layout_.stride, 1);
+        std::vector<TopK> dropped = collectors(queries.count, k, radius, false);
+        through_structures(snapshot, queries, k, radius, dropped, plan, stop);
+    }
 }
 
 /// Replaces the k nearest by the k best under each query's weights.

@@ -50,7 +50,7 @@ py::dict explain(const Index& index) {
     out["reason"] = plan.reason;
     out["queries"] = plan.queries;
     out["fallbacks"] = plan.fallbacks;
-    out["scanned_rows"] = plan.scanned_rows;
+    out["scanned_rows"] = plan.queries ? plan.scanned_rows / static_cast<double>(plan.queries) : 0;
     out["probes"] = plan.work.probes;
     out["candidates"] = plan.work.candidates;
     out["expected_scan_us"] = plan.expected_scan_ns * 1e-3;
