@@ -1,6 +1,7 @@
 // The one exception type of the core: a kind that callers can map, and a message for people.
 #pragma once
 
+#include <cstring>
 #include <stdexcept>
 #include <string>
 
@@ -18,6 +19,18 @@ class Error : public std::runtime_error {
   public:
     Error(Fault fault, const std::string& message) : std::runtime_error(message), fault(fault) {}
     const Fault fault;
+};
+
+/// The operating system refused to do something with a file, and its number for why.
+class IoError : public Error {
+  public:
+    IoError(const std::string& action, const std::string& path, int number)
+        : Error(Fault::io, action + " " + path + ": " + std::strerror(number)),
+          action(action),
+          path(path),
+          number(number) {}
+    const std::string action, path;
+    const int number;
 };
 
 }  // namespace dsah

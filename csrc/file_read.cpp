@@ -26,6 +26,7 @@ class Input {
     }
     std::uint64_t size() const { return size_; }
     int fd() const { return fd_; }
+    const std::string& name() const { return name_; }
 
     void read(std::uint64_t offset, void* out, std::uint64_t bytes) const {
         if (offset > size_ || bytes > size_ - offset) fail("is shorter than its header says");
@@ -44,9 +45,7 @@ class Input {
     [[noreturn]] void fail(const std::string& what) const {
         throw Error(Fault::file, name_ + " " + what);
     }
-    [[noreturn]] void fail_io(const std::string& what) const {
-        throw Error(Fault::io, what + " " + name_ + ": " + std::strerror(errno));
-    }
+    [[noreturn]] void fail_io(const std::string& what) const { throw IoError(what, name_, errno); }
 
   private:
     int fd_;
@@ -190,7 +189,7 @@ IndexFile read_index(int fd, const std::string& name, bool mapped, Verify verify
         (rows && !stored_ids && (header.id_base + rows > header.next_id || !file.ascending)))
         in.fail("is damaged: its ids are out of range");
 
-    std::shared_ptr<Memory> whole = mapped ? Memory::map(in.fd(), in.size()) : nullptr;
+    std::shared_ptr<Memory> whole = mapped ? Memory::map(in.fd(), in.name(), in.size()) : nullptr;
     auto segment = std::make_shared<Segment>();
     segment->id_base = header.id_base;
     segment->capacity = Layout::padded(file.rows);
@@ -231,8 +230,7 @@ IndexFile read_index(int fd, const std::string& name, bool mapped, Verify verify
 
 IndexFile read_index(const std::string& path, bool mapped, Verify verify, Stop& stop) {
     const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (fd.fd < 0)
-        throw Error(Fault::io, "cannot open " + path + ": " + std::string(std::strerror(errno)));
+    if (fd.fd < 0) throw IoError("cannot open", path, errno);
     return read_index(fd.fd, path, mapped, verify, stop);
 }
 

@@ -70,9 +70,7 @@ class Output {
 
   private:
     [[noreturn]] void fail(const std::string& what) {
-        const int error = errno;
-        throw Error(Fault::io,
-                    "cannot " + what + " " + temporary_ + ": " + std::string(std::strerror(error)));
+        throw IoError("cannot " + what, path_, errno);
     }
     /// Starts writing to disk what is in memory, having waited for the part before it. So the disk
     /// is busy all the time and the last flush, which nothing can stop, has little left to do.

@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include <cerrno>
-#include <cstring>
 #include <new>
 
 #include "error.hpp"
@@ -38,10 +37,9 @@ std::shared_ptr<Memory> Memory::allocate(std::size_t bytes) {
     return std::shared_ptr<Memory>(new Memory(start, bytes, length, false));
 }
 
-std::shared_ptr<Memory> Memory::map(int fd, std::size_t bytes) {
+std::shared_ptr<Memory> Memory::map(int fd, const std::string& name, std::size_t bytes) {
     void* raw = mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (raw == MAP_FAILED)
-        throw Error(Fault::io, std::string("cannot map the file: ") + std::strerror(errno));
+    if (raw == MAP_FAILED) throw IoError("cannot map", name, errno);
     return std::shared_ptr<Memory>(new Memory(static_cast<std::uint8_t*>(raw), bytes, bytes, true));
 }
 

@@ -13,7 +13,7 @@ class Memory {
     /// Zeroed private memory, aligned to 64 bytes and on huge pages where that helps.
     static std::shared_ptr<Memory> allocate(std::size_t bytes);
     /// The first `bytes` bytes of an open file, read-only.
-    static std::shared_ptr<Memory> map(int fd, std::size_t bytes);
+    static std::shared_ptr<Memory> map(int fd, const std::string& name, std::size_t bytes);
     /// Part of another memory, which it keeps alive.
     static std::shared_ptr<Memory> view(std::shared_ptr<Memory> whole, std::size_t offset,
                                         std::size_t bytes);

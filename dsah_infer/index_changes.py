@@ -112,7 +112,7 @@ class IndexChanges(IndexState):
         if contract:
             for fingerprint in other.fingerprints:
                 self._check_producer(contract.replace(fingerprint=fingerprint), other_fingerprint)
-        adopted = contract if self.contract is None and not len(self) else None
+        adopted = self._adopted(contract) if len(other) else None
         with self._recording(other.fingerprints, adopted):
             return self._core.merge(other._core, on_duplicate)
 

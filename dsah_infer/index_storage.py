@@ -40,9 +40,7 @@ def save(index: HammingIndex, path: str | os.PathLike[str]) -> None:
     if index.contract:
         sections[_CONTRACT] = index.contract.to_json().encode()
         sections[_FINGERPRINTS] = json.dumps(index.fingerprints).encode()
-    target = _name_of(path)
-    _check_folder(os.fsdecode(path))
-    index._core.save(target, sections)
+    index._core.save(_name_of(path), sections)
 
 
 def load(
@@ -50,7 +48,6 @@ def load(
 ) -> HammingIndex:
     """Read what `save` wrote."""
     name = _name_of(path)
-    Path(path).stat()  # its error is a FileNotFoundError that has the path; the core's is neither
     stamp = _stamp(path) if mapped else b""  # first: a change meanwhile is seen by `reduce`
     try:
         core, bits, symbol_bits, sections = _core.load(name, mapped, eager, **options)
@@ -97,14 +94,6 @@ def _name_of(path: str | os.PathLike[str]) -> bytes:
     if b"\0" in name:  # C would read another name, up to there
         raise UsageError(f"path {path!r} contains a zero byte; no file can have that name")
     return name
-
-
-def _check_folder(path: str) -> None:
-    try:
-        Path(path).parent.stat()
-    except OSError as error:  # this makes the class that belongs to the number
-        reason = f"cannot create the file, its folder: {error.strerror}"
-        raise OSError(error.errno, reason, path) from None
 
 
 def reduce(index: HammingIndex) -> tuple[Any, ...]:
