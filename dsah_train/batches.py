@@ -93,7 +93,7 @@ class TrainingSet:
     def images(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         """This process's share of random views of the pictures at ``rows``."""
         views = random_views(self.pictures[rows], self.config, rng, share(len(rows)))
-        return views.to(self.targets.device)
+        return views.to(self.targets.device, memory_format=torch.channels_last)
 
     def to(self, device: torch.device) -> TrainingSet:
         """The same set for training on ``device``: what batches hold then lies there.

@@ -51,7 +51,12 @@ class Config:
     """
 
     method: str = setting("dsah", "method to train", *METHODS)
-    preset: str = setting("best", "best: what measures best; paper: as published", "best", "paper")
+    preset: str = setting(
+        "best",
+        "best: for light networks, each departure measured; paper: as published",
+        "best",
+        "paper",
+    )
     bits: int = setting(48, "bits of information per code", within=(1, MAX_BITS))
     arity: int = setting(4, "doh: values K of one symbol", 2, 4, 8, 16)
 
@@ -125,7 +130,7 @@ class Config:
     )
     attention_terms: str = setting("both", "terms of Eq. 14", "both", "semantic", "saliency")
     centres: float = setting(
-        300.0, "weight of the class-centre term; pair losses alone collapse at 12 bits"
+        300.0, "weight of the class-centre term; without it few steps do not part many classes"
     )
     centre_scale: float = setting(4.0, "inverse temperature of the class-centre softmax")
 
@@ -139,8 +144,7 @@ class Config:
     # optimisation
     alternate: str = setting(
         "joint",
-        "when attention and hashing take turns; joint (Eq. 18) took 0.73 of the time of batch for "
-        "the same MAP",
+        "when attention and hashing take turns; joint (Eq. 18) takes the fewest passes",
         "epoch",
         "batch",
         "joint",
@@ -166,6 +170,9 @@ class Config:
     clip: float = setting(300.0, "largest gradient norm")
     precision: str = setting(
         "auto", "auto: bf16 where the processor computes in it", "auto", "fp32", "bf16"
+    )
+    compile: bool = setting(
+        False, "torch.compile the networks: minutes at the start, less time for each step after"
     )
     seed: int = setting(0, "seed of weights, order and augmentation")
 

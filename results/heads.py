@@ -1,8 +1,9 @@
 """One method's heads on frozen features: all lengths and seeds, on features computed once.
 
 Seed s draws the split and the training alike. A head trains for `EPOCHS` epochs by its method's own
-loop; its learning rate is the best of `RATES` on a validation part of the training pictures of
-split 0 (10 per class) at `TUNED_BITS`, so that no method suffers from another's rate.
+loop; its learning rate is the best on a validation part of the training pictures of split 0 (10 per
+class) at `TUNED_BITS`, so that no method suffers from another's rate: `RATES` are tried, then more
+of the `LADDER` until the best has a worse one on either side.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from dsah_train.frozen import head_codes, train_head
 from dsah_train.metrics import mean_average_precision
 from dsah_train.models import build_plain
 from results.cells import Cell
+from results.ladder import best_rate, next_rate
 from results.provenance import METRIC, commit, machine
 
 __all__ = ["BITS", "EPOCHS", "RATES", "SEEDS", "TUNED_BITS", "measure"]
@@ -35,7 +37,8 @@ __all__ = ["BITS", "EPOCHS", "RATES", "SEEDS", "TUNED_BITS", "measure"]
 BITS = (12, 24, 36, 48)
 SEEDS = (0, 1, 2, 3, 4)
 EPOCHS = 100
-RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+LADDER = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
+RATES = LADDER[2:6]
 TUNED_BITS = 24
 BACKBONE = "squeezenet1_1"
 SIZE = 224
@@ -63,7 +66,7 @@ def measure(cell: Cell, data: str, work: Path) -> dict[str, Any]:
         record["runs"] = [{"seed": seed, "map": _float_map(data, seed, features)} for seed in SEEDS]
     else:
         tried = _try_rates(cell, data, features)
-        rate = max(tried, key=lambda r: tried[r])
+        rate = best_rate(tried) if tried else Config.lr
         record |= {
             "settings": dataclasses.asdict(_config(cell, BITS[-1], rate, 0)),
             "validation_map": {str(r): value for r, value in tried.items()},
@@ -96,13 +99,15 @@ def _config(cell: Cell, bits: int, rate: float, seed: int) -> Config:
 
 
 def _try_rates(cell: Cell, data: str, features: _Features) -> dict[float, float]:
-    """MAP on the validation part by learning rate; of one rate where nothing is trained."""
-    rates = RATES[:1] if cell.settings["method"] in ("itq", "lsh") else RATES
+    """MAP on the validation part by learning rate; of none where nothing is trained."""
+    if cell.settings["method"] in ("itq", "lsh"):
+        return {}
     rest, held_out = carve_validation(load_dataset(data, split_seed=0).train)
-    return {
-        rate: _head_map(_config(cell, TUNED_BITS, rate, 0), features, rest, held_out, rest)
-        for rate in rates
-    }
+    tried: dict[float, float] = {}
+    while (rate := next_rate(tried, LADDER, RATES)) is not None:
+        config = _config(cell, TUNED_BITS, rate, 0)
+        tried[rate] = _head_map(config, features, rest, held_out, rest)
+    return tried
 
 
 def _head_map(

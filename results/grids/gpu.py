@@ -12,7 +12,7 @@ _BITS = (12, 24, 36, 48)
 
 def _cell(grid: str, label: str, bits: int, **settings: object) -> Cell:
     seed = f"-seed{settings['seed']}" if "seed" in settings else ""
-    chosen = {**METHODS[label], "bits": bits, **learning_rate(label), **settings}
+    chosen = {**METHODS[label], "bits": bits, **learning_rate(label, bits), **settings}
     return Cell(grid, f"{label}-{bits}{seed}", chosen)
 
 

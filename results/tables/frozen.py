@@ -29,5 +29,6 @@ def table() -> str:
             rows.append(("cosine of the features, no codes", "–", *shown))
         else:
             name = "DSaH's losses, preset best" if cell.name == "dsah" else NAMES[cell.name]
-            rows.append((name, f"{record['settings']['lr']:g}", *shown))
+            learns = record["settings"]["method"] not in ("itq", "lsh")
+            rows.append((name, f"{record['settings']['lr']:g}" if learns else "–", *shown))
     return markdown(("method", "rate", *(f"{bits} bits" for bits in BITS)), rows)

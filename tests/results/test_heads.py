@@ -31,6 +31,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"BITS": (8, 16), "SEEDS": (0, 1), "EPOCHS": 4, "SIZE": 40}.items():
         monkeypatch.setattr(heads, name, value)
     monkeypatch.setattr(heads, "RATES", (1e-3, 1e-2))
+    monkeypatch.setattr(heads, "LADDER", (1e-2, 1e-3))
 
 
 def test_a_method_is_measured_at_every_length_and_seed(folder: str, tmp_path: Path) -> None:

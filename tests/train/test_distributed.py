@@ -29,6 +29,7 @@ CASES = {
     "dsah": {**SGD, "batch_size": 5, "colour_jitter": 0.3, "min_area": 0.5},
     "doh": {**SGD, "batch_size": 6},
     "dpsh": {**SGD, "lr": 0.1, "batch_size": 10, "nested": "4,8"},
+    "dagh": {**SGD, "lr": 0.1, "batch_size": 6},
 }
 EPOCHS = 2
 WORKER = """
