@@ -96,24 +96,26 @@ class Index {
     bool unchanged() const { return changes_ == 0; }
 
   private:
-    std::vector<std::vector<Ranked>> answer(const Snapshot& asked, const Request& request,
-                                            bool scan_only, Plan& plan,
+    Goal goal_of(const Request& request, const Snapshot& snapshot) const;
+    std::vector<std::vector<Ranked>> answer(const Snapshot& asked, const Goal& goal,
+                                            const Request& request, bool scan_only, Plan& plan,
                                             std::shared_ptr<const Snapshot>& newer, Stop& stop);
-    void try_out(const Snapshot& snapshot, const Request& request, std::size_t k,
-                 std::uint32_t radius, Stop& stop);
+    void try_out(const Snapshot& snapshot, const Goal& goal, const Request& request, Stop& stop);
     bool may_use_structures(const Request& request) const;
-    std::vector<TopK> scan_to_reach(const Snapshot& snapshot, const Queries& queries, std::size_t k,
-                                    std::uint32_t radius, Plan& plan, Stop& stop);
-    void plain_scan(const Snapshot& snapshot, const Queries& queries, const Bitmap* allow,
-                    std::size_t first_row, std::vector<TopK>& found, Plan& plan, Stop& stop);
-    void through_structures(const Snapshot& snapshot, const Queries& queries, std::size_t k,
-                            std::uint32_t radius, std::vector<TopK>& found, Plan& plan, Stop& stop);
+    std::vector<TopK> scan_to_reach(const Snapshot& snapshot, const Goal& goal,
+                                    const Queries& queries, Plan& plan, Stop& stop);
+    void plain_scan(const Snapshot& snapshot, const Goal& goal, const Queries& queries,
+                    const Bitmap* allow, std::size_t first_row, std::vector<TopK>& found,
+                    Plan& plan, Stop& stop);
+    void through_structures(const Snapshot& snapshot, const Goal& goal, const Queries& queries,
+                            std::vector<TopK>& found, Plan& plan, Stop& stop);
     void listed_rows(const Snapshot& snapshot, const Queries& queries,
                      const std::vector<std::size_t>& rows, std::vector<TopK>& found, Stop& stop);
     void reorder(const Snapshot& snapshot, const Request& request, std::size_t k,
                  std::vector<std::vector<Ranked>>& results, Stop& stop) const;
     bool wants_look(const Snapshot& snapshot, std::string& reason);
-    std::shared_ptr<const Snapshot> consider(const Snapshot& snapshot, const Queries& queries,
+    std::shared_ptr<const Snapshot> consider(const Snapshot& snapshot, const Goal& goal,
+                                             const Queries& queries,
                                              const std::vector<std::uint32_t>& radii,
                                              std::string& reason, Stop& stop);
     std::shared_ptr<const Snapshot> attach(const Snapshot& base,

@@ -19,10 +19,11 @@ bool Index::wants_look(const Snapshot& snapshot, std::string& reason) {
     return (looks & (looks - 1)) == 0;
 }
 
-std::shared_ptr<const Snapshot> Index::consider(const Snapshot& snapshot, const Queries& queries,
+std::shared_ptr<const Snapshot> Index::consider(const Snapshot& snapshot, const Goal& goal,
+                                                const Queries& queries,
                                                 const std::vector<std::uint32_t>& radii,
                                                 std::string& reason, Stop& stop) {
-    if (!planner_.worth_building(snapshot, queries, radii, threads_, reason)) return nullptr;
+    if (!planner_.worth_building(snapshot, goal, queries, radii, threads_, reason)) return nullptr;
     const std::unique_lock<ForkSafeMutex> lock(building_, std::try_to_lock);
     if (!lock) return nullptr;  // another search is at it
     return attach(snapshot, std::make_shared<const Sublinear>(snapshot, threads_, stop), stop);

@@ -150,7 +150,8 @@ bool MultiIndex::search(const Snapshot& rows, std::uint64_t query, std::int64_t 
     }
     Lookup lookup(rows, query, above, sifter, found, stop);
     const bool done = probe_all(lookup, budget_ns, found, work);
-    if (done && ranked) reach_.note(found.k(), guess, found.radius());
+    // Where there are fewer than k, the radius is what was asked for, and no reach.
+    if (done && ranked && found.full()) reach_.note(found.k(), guess, found.radius());
     return done;
 }
 

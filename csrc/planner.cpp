@@ -20,10 +20,6 @@ constexpr std::size_t kMany = 32;             // queries that share the way of a
 constexpr std::size_t kScansToTell = 64;      // of a batch, what one of many takes
 constexpr double kShareToLearn = 1.0 / 64;    // of all time goes to the way that seems slower
 
-std::size_t order(std::size_t k) {
-    return static_cast<std::size_t>(63 - __builtin_clzll(k | 1));
-}
-
 std::vector<std::uint64_t> sample_codes(const Snapshot& snapshot) {
     std::vector<std::uint64_t> sample;
     const std::size_t step = std::max<std::size_t>(1, snapshot.live / kSampleCodes);
@@ -38,24 +34,41 @@ std::vector<std::uint64_t> sample_codes(const Snapshot& snapshot) {
 
 }  // namespace
 
-double Planner::scan_ns(std::size_t bytes, std::size_t count) const {
-    const double per_byte = std::max<double>(
-        among_many_.mean, alone_.mean / static_cast<double>(std::max<std::size_t>(count, 1)));
+std::size_t Goal::kind() const {
+    if (bounded || k == kNoLimit) return (counts ? 128 : 64) + std::min(radius, 63u);
+    return static_cast<std::size_t>(63 - __builtin_clzll(k | 1));
+}
+
+const Planner::Measured& Planner::scan_cost(const Goal& goal, bool many) const {
+    const Costs& costs = costs_[goal.kind()];
+    const Measured& own = many ? costs.among_many : costs.alone;
+    return own.known ? own : many ? among_many_ : alone_;
+}
+
+double Planner::scan_ns(const Goal& goal, std::size_t bytes, std::size_t count) const {
+    const auto sharing = static_cast<double>(std::max<std::size_t>(count, 1));
+    const double per_byte =
+        std::max<double>(scan_cost(goal, true).mean, scan_cost(goal, false).mean / sharing);
     return static_cast<double>(bytes) * per_byte;
 }
 
-void Planner::note_scan(std::size_t bytes, std::size_t count, double ns, bool usual) {
+void Planner::note_scan(const Goal& goal, std::size_t bytes, std::size_t count, double ns,
+                        bool usual) {
     if (bytes < kMeasurable || (count > 2 && count < kMany)) return;
+    const bool many = count >= kMany;
     const double per_byte = ns / static_cast<double>(bytes);
-    Measured& cost = count >= kMany ? among_many_ : alone_;
-    const double value = count >= kMany ? per_byte / static_cast<double>(count) : per_byte;
-    if (usual)
-        cost.note(value);
-    else if (!cost.known)
-        cost.mean = value;
+    const double value = many ? per_byte / static_cast<double>(count) : per_byte;
+    Measured& general = many ? among_many_ : alone_;
+    if (usual) {
+        Costs& costs = costs_[goal.kind()];
+        (many ? costs.among_many : costs.alone).note(value);
+        if (!goal.bounded && goal.k != kNoLimit) general.note(value);
+    } else if (!general.known) {
+        general.mean = value;
+    }
 }
 
-bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
+bool Planner::worth_building(const Snapshot& snapshot, const Goal& goal, const Queries& queries,
                              const std::vector<std::uint32_t>& radii, unsigned threads,
                              std::string& reason) const {
     if (snapshot.live < kFewRows) {
@@ -69,13 +82,13 @@ bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
     if (grouped && layout.bits <= 16)
         share = std::min(share, std::ldexp(1.0, static_cast<int>(layout.bits)) /
                                     static_cast<double>(snapshot.live));
-    const double scan = scan_ns(snapshot.live * layout.stride, queries.count);
+    const double scan = scan_ns(goal, snapshot.live * layout.stride, queries.count);
     const auto units = static_cast<std::size_t>(share * static_cast<double>(snapshot.live));
-    double best = grouped ? scan_ns(units * layout.stride, queries.count) : 1e18;
+    double best = grouped ? scan_ns(goal, units * layout.stride, queries.count) : 1e18;
     if (Sublinear::has_tables(layout, units)) {
         const std::vector<std::uint64_t> sample = sample_codes(snapshot);
         // A query that would take longer is given up, and scanned alone.
-        const double most = 2 * scan_ns(snapshot.live * layout.stride, 1);
+        const double most = 2 * scan_ns(goal, snapshot.live * layout.stride, 1);
         double sum = 0;
         const std::size_t asked = std::min(queries.count, kSampleQueries);
         for (std::size_t i = 0; i < asked; ++i) {
@@ -103,36 +116,36 @@ bool Planner::worth_building(const Snapshot& snapshot, const Queries& queries,
     return true;
 }
 
-Step Planner::next_step(std::size_t bytes, std::size_t count, std::size_t left, std::size_t k,
+Step Planner::next_step(const Goal& goal, std::size_t bytes, std::size_t count, std::size_t left,
                         unsigned threads) {
-    Tried& tried = structures_[order(k)];
+    Costs& costs = costs_[goal.kind()];
     const bool many = count >= kMany;
     const Step look{false, many ? std::min(left, kTries) : left};
     const Step scan{true, many ? std::min(left, kScansToTell) : left};
-    if (!tried.cost.known) return look;
-    if (many && bytes >= kMeasurable && !among_many_.known) return scan;
-    const double look_ns = tried.cost.mean / Sublinear::lookers(count, threads);
-    const double each_scan_ns = scan_ns(bytes, count);
+    if (!costs.look.known) return look;
+    if (many && bytes >= kMeasurable && !costs.among_many.known) return scan;
+    const double look_ns = costs.look.mean / Sublinear::lookers(count, threads);
+    const double each_scan_ns = scan_ns(goal, bytes, count);
     const bool scans = each_scan_ns < look_ns;
     const Step& slower = scans ? look : scan;
-    const double spent = tried.spent + std::min(look_ns, each_scan_ns) * static_cast<double>(left);
+    const double spent = costs.spent + std::min(look_ns, each_scan_ns) * static_cast<double>(left);
     const bool again = std::max(look_ns, each_scan_ns) * static_cast<double>(slower.queries) <
                        kShareToLearn * spent;
-    tried.spent = again ? 0 : spent;
+    costs.spent = again ? 0 : spent;
     return again ? slower : Step{scans, left};
 }
 
-void Planner::note_structures(std::size_t k, std::size_t count, unsigned threads, double ns) {
-    Measured& cost = structures_[order(k)].cost;
+void Planner::note_structures(const Goal& goal, std::size_t count, unsigned threads, double ns) {
+    Measured& look = costs_[goal.kind()].look;
     // The first time nothing of them is in a cache, which many queries hardly notice.
-    if (cost.warm || count >= kMany) cost.note(ns * Sublinear::lookers(count, threads));
-    cost.warm = true;
+    if (look.warm || count >= kMany) look.note(ns * Sublinear::lookers(count, threads));
+    look.warm = true;
 }
 
 void Planner::forget_structures() {
-    for (Tried& tried : structures_) {
-        tried.cost.known = tried.cost.warm = false;
-        tried.spent = 0;
+    for (Costs& costs : costs_) {
+        costs.look.known = costs.look.warm = false;
+        costs.spent = 0;
     }
 }
 

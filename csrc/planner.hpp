@@ -21,6 +21,18 @@ struct Plan {
     double seconds = 0;
 };
 
+/// What a search is after. Searches of one kind take about the same time per query.
+struct Goal {
+    std::size_t k = kNoLimit;
+    std::uint32_t radius = 0;
+    bool bounded = false;  ///< the radius leaves codes out
+    bool counts = false;   ///< only how many there are
+
+    static constexpr std::size_t kKinds = 192;
+    /// The nearest by the binary order of k; within a radius, by the radius, listed or counted.
+    std::size_t kind() const;
+};
+
 /// What to do next for a search beside whose codes structures stand.
 struct Step {
     bool scan;            ///< look at all codes rather than through the structures
@@ -36,24 +48,24 @@ class Planner {
     static constexpr std::size_t kTries = 16;  ///< queries that tell what structures take
 
     /// Expected time of one of `count` queries by a scan of `bytes` bytes.
-    double scan_ns(std::size_t bytes, std::size_t count) const;
+    double scan_ns(const Goal& goal, std::size_t bytes, std::size_t count) const;
     /// A scan of so many bytes took `ns`; an unusual one stands in until there was a usual one.
-    void note_scan(std::size_t bytes, std::size_t count, double ns, bool usual);
+    void note_scan(const Goal& goal, std::size_t bytes, std::size_t count, double ns, bool usual);
 
     /// Whether building would pay within some thousand searches like this one, whose answers
     /// reach out to `radii`, on so many threads; the reason is written to `reason`.
-    bool worth_building(const Snapshot& snapshot, const Queries& queries,
+    bool worth_building(const Snapshot& snapshot, const Goal& goal, const Queries& queries,
                         const std::vector<std::uint32_t>& radii, unsigned threads,
                         std::string& reason) const;
 
-    /// The faster way, by measurement, for the `left` remaining ones of `count` queries for this k
-    /// on so many threads, where a scan takes `bytes` bytes. Now and then the slower way gets a
+    /// The faster way, by measurement, for the `left` remaining ones of `count` queries on so many
+    /// threads, where a scan takes `bytes` bytes. Now and then the slower way gets a
     /// slice, to see whether it still is, as soon as that costs next to nothing beside the rest.
-    Step next_step(std::size_t bytes, std::size_t count, std::size_t left, std::size_t k,
+    Step next_step(const Goal& goal, std::size_t bytes, std::size_t count, std::size_t left,
                    unsigned threads);
     /// One of `count` queries that structures answered on so many threads took `ns`, giving up
     /// included.
-    void note_structures(std::size_t k, std::size_t count, unsigned threads, double ns);
+    void note_structures(const Goal& goal, std::size_t count, unsigned threads, double ns);
     /// Structures are new: forget what others took.
     void forget_structures();
 
@@ -72,14 +84,17 @@ class Planner {
             known = true;
         }
     };
-    Measured alone_{0.08}, among_many_{0.01};  // ns per byte: one query, and one of many
-    /// Searches through structures, by the binary order of k.
-    struct Tried {
-        Measured cost;                 // ns per query on one thread
+    /// What searches of one kind take.
+    struct Costs {
+        Measured look;                 // ns per query through structures, on one thread
+        Measured alone, among_many;    // ns per byte of a scan: one query, and one of many
         std::atomic<double> spent{0};  // ns on searches since both ways were compared
     };
-    std::array<Tried, 64> structures_;
-    Plan last_;  // read and written under publishing()
+    const Measured& scan_cost(const Goal& goal, bool many) const;
+
+    std::array<Costs, Goal::kKinds> costs_;
+    Measured alone_{0.08}, among_many_{0.01};  // of scans for the nearest, of whichever kind
+    Plan last_;                                // read and written under publishing()
 };
 
 }  // namespace dsah

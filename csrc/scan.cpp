@@ -135,6 +135,11 @@ std::vector<Range> cut(const Snapshot& snapshot, std::size_t first_row, std::siz
     return ranges;
 }
 
+/// Workers for so many parts.
+unsigned no_more(unsigned threads, std::size_t parts) {
+    return static_cast<unsigned>(std::min<std::size_t>(threads, parts));
+}
+
 }  // namespace
 
 Queries Queries::select(const std::vector<char>& flags,
@@ -165,7 +170,7 @@ void scan(const Snapshot& snapshot, std::size_t first_row, const Queries& querie
         const auto ranges = cut(snapshot, first_row, SIZE_MAX / 2);
         const std::size_t share = std::min<std::size_t>((m + threads - 1) / threads, 256);
         std::atomic<std::size_t> next{0};
-        run_parallel(threads, stop, [&](unsigned) {
+        run_parallel(no_more(threads, (m + share - 1) / share), stop, [&](unsigned) {
             for (std::size_t q; (q = next.fetch_add(share)) < m;) {
                 Worker worker(snapshot, queries, q, std::min(m, q + share), eligible, loops, stop);
                 for (const Range& range : ranges) worker.run(range, found.data() + q);
@@ -182,7 +187,7 @@ void scan(const Snapshot& snapshot, std::size_t first_row, const Queries& querie
     for (const TopK& whole : found) parts.push_back(whole.part());
     std::atomic<std::size_t> next{0};
     ForkSafeMutex merging;  // of those that can be stopped while they wait: results may be many
-    run_parallel(threads, stop, [&](unsigned) {
+    run_parallel(no_more(threads, ranges.size()), stop, [&](unsigned) {
         Worker worker(snapshot, queries, 0, m, eligible, loops, stop);
         std::vector<TopK> mine = parts;
         for (std::size_t r; (r = next.fetch_add(1)) < ranges.size();)

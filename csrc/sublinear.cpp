@@ -123,6 +123,7 @@ void Sublinear::search(const Snapshot& snapshot, const Queries& queries, const L
                            queries.above(q));
         near.emplace_back(found[q].k(), static_cast<std::uint32_t>(found[q].radius()), false,
                           &sizes.back());
+        if (found[q].counting()) near.back().count_only();
     }
     given_up.assign(queries.count, 0);
     if (!tables_) {
@@ -150,7 +151,10 @@ void Sublinear::search(const Snapshot& snapshot, const Queries& queries, const L
     for (std::size_t q = 0; groups_ && q < queries.count; ++q) {
         if (given_up[q]) continue;
         stop.check();
-        expand(snapshot, near[q].finish(stop), queries.above(q), found[q], stop);
+        if (found[q].counting())
+            found[q].absorb(near[q], stop);
+        else
+            expand(snapshot, near[q].finish(stop), queries.above(q), found[q], stop);
     }
 }
 

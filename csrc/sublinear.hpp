@@ -29,7 +29,8 @@ class Sublinear {
     static bool has_tables(const Layout& layout, std::size_t units);
     /// Threads that look queries up in tables, each query by one of them.
     static unsigned lookers(std::size_t queries, unsigned threads) {
-        return queries < 4 ? 1 : threads;
+        if (queries < 4) return 1;
+        return static_cast<unsigned>(std::min<std::size_t>(queries, threads));
     }
 
     /// Feeds the covered rows to the collectors. Queries whose tables would cost the call more

@@ -45,8 +45,8 @@ class TopK {
           sizes_(sizes) {
         if (k_ == kNoLimit) return;
         seen_.assign(radius + 1, 0);
-        found_.reserve(room());
-        prune_at_ = room();
+        found_.reserve(room(k_));
+        prune_at_ = room(k_);
     }
 
     /// Nothing beyond this distance can matter any more; -1 when nothing at all can.
@@ -74,6 +74,12 @@ class TopK {
     void expect() const {
         __builtin_prefetch(found_.data() + found_.size(), 1);
         __builtin_prefetch(seen_.data() + radius_, 1);
+    }
+
+    /// Memory that an empty collector starts with, if nothing is kept in groups.
+    static std::size_t expected_bytes(std::size_t k, std::uint32_t radius) {
+        if (k == kNoLimit) return sizeof(TopK);
+        return sizeof(TopK) + 8 * (radius + std::size_t{1}) + sizeof(Ranked) * room(k);
     }
 
     bool full() const { return full_; }
@@ -121,7 +127,7 @@ class TopK {
   private:
     static constexpr std::size_t kSpare = 4096;  ///< results that may stay allocated for nothing
     /// Results kept before needless ones are dropped: few, so that many queries fit the cache.
-    std::size_t room() const { return std::min<std::size_t>(2 * k_ + 64, 4096); }
+    static std::size_t room(std::size_t k) { return std::min<std::size_t>(2 * k + 64, 4096); }
 
     void tighten() {
         if (count_ < k_) return;
@@ -168,7 +174,7 @@ class TopK {
             count_ = k_;
             found_.resize(k_);
         }
-        prune_at_ = std::max(room(), 2 * found_.size());
+        prune_at_ = std::max(room(k_), 2 * found_.size());
     }
 
     std::size_t k_;

@@ -22,16 +22,22 @@ struct Machine {
 
     /// One search; returns its steps.
     std::vector<Step> search(std::size_t count, std::size_t k) {
+        Goal goal;
+        goal.k = k;
+        return search(count, goal);
+    }
+
+    std::vector<Step> search(std::size_t count, const Goal& goal) {
         std::vector<Step> steps;
         for (std::size_t done = 0; done < count;) {
-            const Step step = planner.next_step(kBytes, count, count - done, k, threads);
+            const Step step = planner.next_step(goal, kBytes, count, count - done, threads);
             CHECK(step.queries > 0 && step.queries <= count - done);
             const auto queries = static_cast<double>(step.queries);
             if (step.scan) {
-                planner.note_scan(kBytes, step.queries, scan_ns * queries, true);
+                planner.note_scan(goal, kBytes, step.queries, scan_ns * queries, true);
                 scanning += scan_ns * queries;
             } else {
-                planner.note_structures(k, step.queries, threads, look_ns);
+                planner.note_structures(goal, step.queries, threads, look_ns);
                 looking += look_ns * queries;
             }
             done += step.queries;
@@ -86,6 +92,23 @@ void each_order_of_k_is_learnt_and_forgotten() {
     CHECK(!machine.search(256, 10)[0].scan);
 }
 
+void kinds_of_searches_do_not_mix() {
+    Machine machine(80'000, 40'000);
+    for (int i = 0; i < 3; ++i) machine.search(256, 10);
+    CHECK(machine.search(256, 10).back().scan);
+    Goal wide;  // lists nearly everything: a scan takes a hundred times as long, and so does a look
+    wide.radius = 32;
+    wide.bounded = true;
+    machine.scan_ns *= 100;
+    machine.look_ns *= 200;
+    for (int i = 0; i < 3; ++i) machine.search(256, wide);
+    machine.scan_ns /= 100;
+    machine.look_ns /= 200;
+    for (int i = 0; i < 3; ++i) CHECK(machine.search(256, 10).back().scan);
+    wide.counts = true;  // counting is not listing
+    CHECK(!machine.search(256, wide)[0].scan);
+}
+
 void threads_share_out_look_ups() {
     // On two threads 256 look-ups of 60 us beat scans of 40 us each; on one they do not.
     for (const unsigned threads : {1u, 2u}) {
@@ -103,6 +126,7 @@ int main() {
     the_slower_way_costs_a_sixty_fourth();
     a_wrong_first_impression_is_corrected();
     each_order_of_k_is_learnt_and_forgotten();
+    kinds_of_searches_do_not_mix();
     threads_share_out_look_ups();
     std::puts("planner: all tests passed");
 }
