@@ -17,7 +17,8 @@ constexpr double kSearchesToPay = 5000;
 constexpr double kBuildNsPerRow = 100;
 constexpr std::size_t kMeasurable = 1 << 20;  // bytes; shorter scans measure overheads
 constexpr std::size_t kMany = 32;             // queries that share the way of a batch
-constexpr std::size_t kScansToTell = 64;      // of a batch, what one of many takes
+constexpr std::size_t kScansToTell = 128;     // of a batch, what one of many takes
+constexpr double kFar = 4;                    // times as long as the other way, by a guess
 constexpr double kShareToLearn = 1.0 / 64;    // of all time goes to the way that seems slower
 
 std::vector<std::uint64_t> sample_codes(const Snapshot& snapshot) {
@@ -123,9 +124,10 @@ Step Planner::next_step(const Goal& goal, std::size_t bytes, std::size_t count, 
     const Step look{false, many ? std::min(left, kTries) : left};
     const Step scan{true, many ? std::min(left, kScansToTell) : left};
     if (!costs.look.known) return look;
-    if (many && bytes >= kMeasurable && !costs.among_many.known) return scan;
     const double look_ns = costs.look.mean / Sublinear::lookers(count, threads);
     const double each_scan_ns = scan_ns(goal, bytes, count);
+    const bool guessed = many && bytes >= kMeasurable && !costs.among_many.known;
+    if (guessed && each_scan_ns < kFar * look_ns) return scan;
     const bool scans = each_scan_ns < look_ns;
     const Step& slower = scans ? look : scan;
     const double spent = costs.spent + std::min(look_ns, each_scan_ns) * static_cast<double>(left);
