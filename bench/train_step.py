@@ -4,8 +4,9 @@
 
 Each method's step is timed beside a plain loop over the same networks that makes only the forward
 and backward passes and optimiser updates which the method needs, on a loss that costs nothing.
-Views are made beforehand: decoding and augmentation are not part of either. Prints JSON lines;
-``--out`` keeps them with machine, versions and commit.
+Views are made beforehand: decoding and augmentation are not part of either. Each loop has a
+process of its own, so that peak memory is its own too. Prints JSON lines; ``--out`` keeps them with
+machine, versions and commit. ``--compile`` times the networks under torch.compile as well.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -35,12 +37,28 @@ from dsah_train.methods.single_stream import SingleStream
 from results.provenance import commit, machine
 
 CLASSES = 17
+#: Label to method, how its networks take turns, and whether they are compiled.
+LOOPS = {
+    "dpsh": ("dpsh", "joint", False),
+    "dsah joint": ("dsah", "joint", False),
+    "dsah batch": ("dsah", "batch", False),
+    "dsah epoch": ("dsah", "epoch", False),
+    "dpsh, compiled": ("dpsh", "joint", True),
+    "dsah joint, compiled": ("dsah", "joint", True),
+}
 
 
 def method_step(method: Method, batch: Batch) -> Callable[[], None]:
     """The step as the method trains it, with losses, clipping and the meter."""
     meter = Meter()
     if isinstance(method, DSaH):
+        if method.config.alternate == "epoch":
+
+            def turns() -> None:  # what a picture goes through in an epoch
+                method.attention_step(batch, meter)
+                method.hashing_step(batch, meter)
+
+            return turns
         step = {"batch": method.both_steps, "joint": method.joint_step}[method.config.alternate]
         return lambda: step(batch, meter)
     single = cast(SingleStream, method)
@@ -67,9 +85,11 @@ def plain_step(method: Method, batch: Batch) -> Callable[[], None]:
 
     def alternating() -> None:
         net = cast(DSaH, method).net
+        # One pass over the originals serves both steps of a batch where modes make no difference.
+        shared = method.config.alternate == "batch" and same_when_frozen(net.hashing)
         with method.autocast():
-            mu = net.hash(batch.images)  # serves both steps where nothing tells the modes apart
-            if not same_when_frozen(net.hashing):
+            mu = net.hash(batch.images)
+            if not shared:
                 with torch.no_grad():
                     net.hash(batch.images)
         with freeze(net.hashing), method.autocast():
@@ -95,7 +115,7 @@ def plain_step(method: Method, batch: Batch) -> Callable[[], None]:
         update(loss, "hashing")
 
     if isinstance(method, DSaH):
-        return alternating if method.config.alternate == "batch" else joint
+        return joint if method.config.alternate == "joint" else alternating
     return single
 
 
@@ -120,8 +140,41 @@ def peak_mib(device: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def measured(args: argparse.Namespace) -> dict[str, object]:
+    """One loop, in this process."""
+    torch.manual_seed(0)
+    images = torch.randn(args.batch, 3, args.size, args.size, device=args.device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    rows = torch.arange(args.batch)
+    targets = torch.eye(CLASSES, device=args.device)[rows % CLASSES]
+    batch = Batch(images, targets, rows)
+    name, alternate, compiled = LOOPS[args.loop]
+    config = Config.with_preset(
+        method=name,
+        backbone=args.backbone,
+        bits=args.bits,
+        batch_size=args.batch,
+        precision=args.precision,
+        alternate=alternate,
+        compile=compiled,
+    )
+    method = build_method(config, CLASSES, None, args.device)
+    method.model.train()
+    method.set_rate(0.5)
+    steps = {"step": method_step(method, batch), "passes": plain_step(method, batch)}
+    took = seconds(steps, args.steps, args.device)
+    return {
+        "method": args.loop,
+        "images_per_s": round(args.batch / took["step"], 1),
+        "passes_images_per_s": round(args.batch / took["passes"], 1),
+        "step_over_passes": round(took["step"] / took["passes"], 3),
+        "peak_mib": round(peak_mib(args.device)),
+        "bf16": uses_bf16(config, args.device),
+    }
+
+
 def main() -> int:
-    """Time dpsh, then dsah with both of its loops."""
+    """Time dpsh, then dsah with each of its loops."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="squeezenet1_1")
     parser.add_argument("--bits", type=int, default=48)
@@ -130,40 +183,24 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--compile", action="store_true", help="time compiled networks, too")
+    parser.add_argument("--loop", choices=LOOPS, help="only this one, in this process")
     parser.add_argument("--out", type=Path, help="keep the result in this file")
     args = parser.parse_args()
-    settings = {name: value for name, value in vars(args).items() if name != "out"}
+    if args.loop:
+        print(json.dumps(measured(args)))
+        return 0
+    own = ("out", "loop", "compile")
+    settings = {name: value for name, value in vars(args).items() if name not in own}
+    flags = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
     records = []
-    torch.manual_seed(0)
-    images = torch.randn(args.batch, 3, args.size, args.size, device=args.device)
-    images = images.contiguous(memory_format=torch.channels_last)
-    rows = torch.arange(args.batch)
-    targets = torch.eye(CLASSES, device=args.device)[rows % CLASSES]
-    batch = Batch(images, targets, rows)
-    for name, alternate in (("dpsh", "batch"), ("dsah", "joint"), ("dsah", "batch")):
-        config = Config.with_preset(
-            method=name,
-            backbone=args.backbone,
-            bits=args.bits,
-            batch_size=args.batch,
-            precision=args.precision,
-            alternate=alternate,
-        )
-        method = build_method(config, CLASSES, None, args.device)
-        method.model.train()
-        method.set_rate(0.5)
-        steps = {"step": method_step(method, batch), "passes": plain_step(method, batch)}
-        took = seconds(steps, args.steps, args.device)
-        record = {
-            "method": name if name == "dpsh" else f"{name} {alternate}",
-            "images_per_s": round(args.batch / took["step"], 1),
-            "passes_images_per_s": round(args.batch / took["passes"], 1),
-            "step_over_passes": round(took["step"] / took["passes"], 3),
-            "peak_mib": round(peak_mib(args.device)),
-            "bf16": uses_bf16(config, args.device),
-        }
-        records.append(record)
-        print(json.dumps(record), flush=True)
+    for loop, (_, _, compiled) in LOOPS.items():
+        if compiled and not args.compile:
+            continue
+        command = [sys.executable, __file__, *flags, "--loop", loop]
+        line = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        records.append(json.loads(line))
+        print(line, end="", flush=True)
     card = torch.cuda.get_device_name() if args.device == "cuda" else ""
     result = {
         "command": "python " + " ".join(sys.argv),

@@ -42,12 +42,14 @@ BUDGET = {**SMALL, "bits": 48, "image_size": 96, "train_size": 96, "epochs": 5}
 #: Rate, the trunk's fraction of it, and views that the hash layer is fitted to first.
 STARTS: tuple[dict[str, float], ...] = (
     {"lr": 1e-4},
-    {"lr": 1e-5},
-    {"lr": 1e-4, "trunk_lr": 0.03},
     {"lr": 1e-3, "trunk_lr": 0.03},
     {"lr": 1e-3, "trunk_lr": 0.003},
     {"lr": 1e-3, "trunk_lr": 0.03, "warm_start": 0},
-    {"lr": 1e-3, "warm_start": 0},
+)
+#: The paper's ratio of pair terms to J_reg, by its weights and by its batch.
+RATIOS: tuple[dict[str, float], ...] = (
+    {"lr": 1e-4, "lambda_": 15.0, "alpha": 20.0},
+    {"lr": 1e-4, "batch_size": 32},
 )
 SLOW = 1e-4
 #: The paper's claim first.
@@ -88,10 +90,11 @@ class Trials:
         return best_rate(tried)
 
     def others(self, label: str) -> None:
-        """Try `STARTS` at both lengths."""
+        """Try `STARTS` at both lengths, and the `RATIOS` for the published losses."""
+        wanted = STARTS + (RATIOS if label == "dsah-paper" else ())
         for bits in (12, 48):
             tried = self.starts.setdefault(label, {}).setdefault(str(bits), [])
-            for start in STARTS[len(tried) :]:
+            for start in wanted[len(tried) :]:
                 tried.append({**start, "map": self._map(label, {**start, "bits": bits})})
                 self._keep()
 

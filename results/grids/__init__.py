@@ -8,6 +8,7 @@ from results.grids import (
     cifar10,
     flowers17,
     frozen,
+    full,
     gpu,
     marks,
     nested,
@@ -29,5 +30,6 @@ GRIDS: dict[str, Grid] = {
     "rivals-passes": rivals.PASSES,
     "cifar10": cifar10.GRID,
     "flowers17": flowers17.GRID,
+    "rivals-full": full.GRID,
     **gpu.GRIDS,
 }

@@ -9,7 +9,7 @@ __all__ = ["GRID"]
 
 _HEADS = {label: settings for label, settings in METHODS.items() if label != "dsah-paper"}
 # Without attention the two steps are one: only the losses of DSaH's paper preset are left.
-_HEADS["dsah-paper"] = {"method": "dsah", "pair_power": 1, "centres": 0.0, "lambda_": 15.0}
+_HEADS["dsah-paper"] = {"method": "dsah", "pair_power": 1, "centres": 0.0}
 
 GRID = Grid(
     "heads on frozen features of Flower-17",

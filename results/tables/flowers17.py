@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 
+from dsah_train.metrics import spread
 from results.tables.records import Record, load, map_of, markdown
 
 __all__ = ["table"]
@@ -13,17 +14,12 @@ __all__ = ["table"]
 PAPER = {12: 0.9225, 24: 0.9267, 36: 0.9692, 48: 0.9756}
 
 
-#: Student's t for a 95 % interval of the mean of so many values.
-_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
-
-
 def _interval(values: list[float]) -> str:
     """95 % interval of the mean over split seeds; MAP ends at 1."""
-    if len(values) not in _T:
+    if len(values) < 2:
         return "–"
-    half = _T[len(values)] * statistics.stdev(values) / len(values) ** 0.5
-    mean = statistics.mean(values)
-    return f"{max(mean - half, 0):.4f} to {min(mean + half, 1):.4f}"
+    over_seeds = spread(values)
+    return f"{max(over_seeds.low, 0):.4f} to {min(over_seeds.high, 1):.4f}"
 
 
 def table() -> str:

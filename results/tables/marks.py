@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from results.grids.marks import GRIDS
-from results.tables.records import load, markdown, shown_map
+from results.tables.records import load, markdown, shown_gain, shown_map
 
 __all__ = ["table"]
 
@@ -15,6 +15,15 @@ def table() -> str:
         for record in load(grid).values():
             saliency = record["measurement"]["saliency"] or {}
             shown = [f"{saliency[k]:.3f}" if k in saliency else "–" for k in ("pointing", "mass")]
-            rows.append((f"0.{grid[5:]}", record["note"], shown_map(record), *shown))
-    header = ("mark, share of the side", "network", "MAP@all", "pointing", "saliency in the mark")
+            with_attention = load(grid)["dsah-48-attention"]
+            gained = "" if record == with_attention else shown_gain(with_attention, record)
+            rows.append((f"0.{grid[5:]}", record["note"], shown_map(record), gained, *shown))
+    header = (
+        "mark, share of the side",
+        "network",
+        "MAP@all",
+        "attention's gain, points",
+        "pointing",
+        "saliency in the mark",
+    )
     return markdown(header, rows)

@@ -13,7 +13,15 @@ sys.path.insert(0, str(ROOT))
 
 from dsah_train.metrics import Interval, bootstrap_difference  # noqa: E402
 
-__all__ = ["Record", "gain", "load", "map_of", "markdown", "shown_gain", "shown_map"]
+__all__ = [
+    "Record",
+    "gain",
+    "load",
+    "map_of",
+    "markdown",
+    "shown_gain",
+    "shown_map",
+]
 
 Record = dict[str, Any]
 
