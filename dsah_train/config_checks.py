@@ -39,7 +39,7 @@ def checked_value(field: dataclasses.Field[Any], value: Any) -> Any:
 
 
 def check_together(config: Config) -> None:
-    """Refuse settings that contradict each other or that the method would ignore.
+    """Refuse settings that contradict each other, and ablations that the method does not have.
 
     Raises:
         ConfigError: The first such pair.
