@@ -46,7 +46,7 @@ def random64(scale: float) -> Rows:
                     | {
                         "extra_bytes_per_code": extra,
                         "floor": least,
-                        "holds": row["ratio"] >= least,
+                        "holds": row["least_ratio"] >= least,
                     }
                 )
     return rows
@@ -124,7 +124,7 @@ def learned(scale: float) -> Rows:
                 | row
                 | {"distinct": stats["distinct_codes"], "build_s": stats["sublinear_seconds"]}
                 | {"extra_bytes_per_code": stats["sublinear_bytes"] / n}
-                | {"floor": floor, "holds": row["ratio"] >= floor}
+                | {"floor": floor, "holds": row["least_ratio"] >= floor}
             )
     return rows
 
@@ -132,8 +132,9 @@ def learned(scale: float) -> Rows:
 def isas(scale: float) -> Rows:
     """Kernels forced with isa=, against FAISS as installed: floors 3x (avx2) and 1.5x (popcnt).
 
-    FAISS as installed runs an AVX-512 kernel of its own where the CPU has one, so a scan by avx2
-    misses 3x there: four table look-ups stand against one instruction.
+    FAISS as installed runs an AVX-512 kernel of its own where the CPU has one, so of a scan by avx2
+    no 3x can be had there: four table look-ups stand against one instruction. ``scan_ratio`` shows
+    it.
     """
     n = int(1_000_000 * scale)
     codes = random_codes(n, 64)
@@ -145,9 +146,10 @@ def isas(scale: float) -> Rows:
             queries = random_codes(ONE_BY_ONE if m == 1 else m, 64, SEED + 9)
             for threads, k in _settings():
                 index = index_of(codes, 64, threads, isa=isa)
-                row = compare(index, other, queries, k, threads, m == 1)
+                plain = index_of(codes, 64, threads, isa=isa, sublinear=False)
+                row = compare(index, other, queries, k, threads, m == 1, plain)
                 row = {"isa": isa, "codes": n, "queries": m, "k": k, "threads": threads} | row
                 if isa in floors:
-                    row |= {"floor": floors[isa], "holds": row["ratio"] >= floors[isa]}
+                    row |= {"floor": floors[isa], "holds": row["least_ratio"] >= floors[isa]}
                 rows.append(row)
     return rows

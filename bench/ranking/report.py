@@ -23,10 +23,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 COLUMNS = """All times are of one query, after ``add`` and one warm-up search. ``first_us`` is the
-very first pass, while the planner still measures; ``ours_us`` and ``faiss_us`` are the best of
-some passes that take turns, ``ratio`` is theirs, which floors are about, and ``median_ratio`` that
-of the medians. ``extra_bytes_per_code`` is what stands beside the codes by default;
-``sublinear=False`` leaves it out."""
+very first pass after it; ``ours_us`` and ``faiss_us`` are the best of some passes that take turns.
+``ratio`` is theirs, ``median_ratio`` that of the medians, ``first_ratio`` that of our first pass
+and their best. Floors are about ``least_ratio``, the smallest of the three.
+``extra_bytes_per_code`` is what stands beside the codes by default; ``sublinear=False`` leaves it
+out."""
 
 
 def missed(results: Results) -> list[str]:

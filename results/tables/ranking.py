@@ -30,12 +30,13 @@ def table() -> str:
         for row in rows("collapsed")
         if "learned" in row["case"] and row["k"] == 100 and row["queries"] == 1
     ]
-    header = ("codes", "queries at a time", "k", "dsah", "FAISS", "ratio")
+    header = ("codes", "queries at a time", "k", "dsah", "FAISS", "ratio", "least ratio")
     return markdown(
         header,
         [
             (f"{row['codes'] // 1_000_000} M, {what}", str(row.get("queries", 1)), str(row["k"]),
-             f"{row['ours_us']:,.0f}", f"{row['faiss_us']:,.0f}", _ratio(row["ratio"]))
+             f"{row['ours_us']:,.0f}", f"{row['faiss_us']:,.0f}", _ratio(row["ratio"]),
+             _ratio(row["least_ratio"]) if "least_ratio" in row else "–")
             for what, row in cases
         ],
     )  # fmt: skip
