@@ -23,13 +23,25 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 from dsah_infer.atomic_file import replacing  # noqa: E402
+from dsah_infer.errors import CheckpointError  # noqa: E402
+from dsah_train.backbones import load_weights  # noqa: E402
+from dsah_train.config import Config  # noqa: E402
 from results import heads, training  # noqa: E402
 from results.cells import Cell  # noqa: E402
 from results.grids import GRIDS  # noqa: E402
 
 
 def measure(cell: Cell, data: str, work: Path) -> dict[str, Any]:
-    """The record of one cell."""
+    """The record of one cell.
+
+    Raises:
+        CheckpointError: There are no ImageNet weights, which all figures are about.
+    """
+    backbone = str(cell.settings.get("backbone", Config.backbone))
+    if load_weights(backbone, "auto") is None:
+        raise CheckpointError(
+            f"no ImageNet weights for {backbone}: put {backbone}.pth into $DSAH_DATA/weights"
+        )
     if GRIDS[cell.grid].frozen:
         return heads.measure(cell, data, work)
     teacher = None
@@ -75,6 +87,8 @@ def main() -> None:
                 data = str((args.data / data).resolve())
             try:
                 record = measure(cell, data, args.work)
+            except CheckpointError as error:
+                parser.error(str(error))
             except subprocess.CalledProcessError as error:
                 failed += 1
                 print(f"{cell.name} failed with exit code {error.returncode}", file=sys.stderr)

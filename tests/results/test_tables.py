@@ -44,6 +44,11 @@ def test_a_table_is_made_from_its_files() -> None:
         table.render("<!-- results:unknown -->\n<!-- /results:unknown -->")
 
 
+@pytest.mark.parametrize("name", [n for n, grid in GRIDS.items() if not grid.gpu])
+def test_every_cell_has_its_file(name: str) -> None:
+    assert {cell.name for cell in GRIDS[name].cells} <= set(load(name))
+
+
 def test_a_gain_is_the_difference_of_two_maps() -> None:
     first, second = list(load("flowers17").values())[:2]
     value = gain(first, second)
@@ -72,6 +77,17 @@ def test_every_cell_is_a_valid_setting_and_has_its_own_file(name: str) -> None:
         if cell.teacher:
             grid, _, teacher = cell.teacher.partition("/")
             assert teacher in {c.name for c in GRIDS[grid].cells}
+
+
+def test_nothing_is_measured_from_random_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "load_weights", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["run.py", "marks18", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        run.main()
+    assert "no ImageNet weights for squeezenet1_1" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -256,3 +256,13 @@ def test_itq_is_rotated_principal_axes() -> None:
     assert torch.equal(w, again)
     with pytest.raises(ConfigError, match="principal axes"):
         itq_projection(x, 13, rng)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dpsh", "dsah", "doh"])
+def test_compiled_networks_train_alike(name: str) -> None:
+    settings = tiny.config(name, **(SMALL | {"epochs": 2, "optimizer": "sgd"}))
+    plain, compiled = trained(settings), trained(settings.replace(compile=True))
+    other = compiled.model.state_dict()
+    for key, value in plain.model.state_dict().items():
+        assert torch.allclose(value, other[key], rtol=1e-4, atol=1e-5), key
