@@ -294,7 +294,7 @@ def test_contracts_guard_the_space(tmp_path):
     assert (len(plain), plain.fingerprints) == (len(index), ("f1", "f2"))
     nameless = HammingIndex(12)
     nameless.add(codes[:1])
-    with pytest.raises(UsageError):  # its ids are there already: nothing is taken over
+    with pytest.raises(ContractError, match="have none to compare it with"):
         nameless.merge(index)
     assert (nameless.contract, nameless.fingerprints) == (None, ())
     empty = HammingIndex(12)
