@@ -22,8 +22,9 @@ __all__ = ["HammingIndex"]
 class HammingIndex(IndexChanges, IndexSearches):
     """A gallery of binary codes, searched exactly, in the order (distance, id).
 
-    Any number of threads may search while one changes the index; each call sees one consistent
-    state. The GIL is released. Ctrl-C stops a long call within 0.2 s, and a stopped change has
+    Any number of threads may search while one changes or saves the index (those that change it take
+    turns); each call sees one consistent state, and a file names the producers of all its codes.
+    The GIL is released. Ctrl-C stops a long call within 0.2 s, and a stopped change has
     changed nothing. A process may fork at any moment: its child goes on from the last whole state,
     whatever other threads were about to write.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import dsah_infer._core as core
 from dsah_infer import HammingIndex
 from dsah_infer.contract import CodeContract
 from dsah_infer.errors import ContractError, IndexFileError, SpaceMismatchError, UsageError
@@ -118,8 +119,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("sections", HOSTILE.values(), ids=HOSTILE)
 def test_sections_that_pass_their_checksums_are_not_trusted(sections, tmp_path):
-    core = HammingIndex(12)._core
-    core.save(os.fsencode(tmp_path / "a"), sections)
+    core.save(HammingIndex(12)._core.snapshot(), os.fsencode(tmp_path / "a"), sections)
     with pytest.raises(IndexFileError):
         HammingIndex.load(tmp_path / "a")
 
