@@ -25,8 +25,9 @@ class Calibration:
     """How pairs of labelled codes are distributed over distances.
 
     Attributes:
-        radius: Largest radius whose precision, and that of every smaller radius with pairs, is
-            at least the wanted one; None if there is none.
+        radius: Largest radius whose precision, of all pairs within it, is at least the wanted
+            one; None if there is none. Smaller radii may be less precise: a few mislabelled
+            pictures are much among the few pairs that lie nearest.
         wanted: The wanted precision.
         same: Number of unordered pairs of one class at each distance, int64 (segments + 1,).
         different: The same for pairs of two classes.
@@ -65,7 +66,7 @@ class Calibration:
         return size * within / total
 
     def plot(self, path: str | os.PathLike[str]) -> None:
-        """Write distance histograms with precision, recall and the radius as a picture.
+        """Write distance histograms with precision, recall, what was wanted and the radius.
 
         Raises:
             MissingDependencyError: matplotlib is not installed.
@@ -85,6 +86,7 @@ class Calibration:
         curves = axes.twinx()
         curves.plot(distances, self.precision, "k-", lw=1, label="precision within")
         curves.plot(distances, self.recall, "k:", lw=1, label="recall within")
+        curves.axhline(self.wanted, color="grey", ls=":", lw=1, label=f"wanted {self.wanted:g}")
         curves.set(ylim=(0, 1.02), ylabel="precision, recall")
         if self.radius is not None:
             axes.axvline(self.radius, color="grey", ls="--", lw=1, label=f"radius {self.radius}")
@@ -102,7 +104,7 @@ def calibrate(
     precision: float = 0.95,
     gallery_size: int | None = None,
 ) -> Calibration:
-    """Find the radius whose pairs are of one class with the wanted precision.
+    """Find the largest radius within which pairs are of one class with the wanted precision.
 
     All pairs are compared, so this costs time in the square of the number of codes, and memory for
     the codes; some thousand codes are plenty. Ctrl-C is heard at once.
@@ -131,10 +133,8 @@ def calibrate(
     size = len(packed) if gallery_size is None else at_least("gallery_size", gallery_size, 1)
     _core.Index(bits, symbol_bits)  # refuses bits and symbols that no code can have
     same, different = pair_counts(packed, classes, bits, symbol_bits)
-    curve = _precision(same, different)
-    bad = np.flatnonzero(curve < precision)  # NaN, a radius without pairs, is not bad
-    good = np.flatnonzero(curve[: bad[0] if len(bad) else len(curve)] >= precision)
-    radius = None if not len(good) else int(bad[0] - 1 if len(bad) else len(curve) - 1)
+    good = np.flatnonzero(_precision(same, different) >= precision)  # NaN, no pairs, is not
+    radius = int(good[-1]) if len(good) else None
     return Calibration(radius, precision, same, different, size)
 
 

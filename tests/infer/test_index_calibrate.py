@@ -31,8 +31,7 @@ def test_calibration_counts_pairs(symbol_bits, tmp_path):
         assert found.same[: radius + 1].sum() == hits
         if pairs:
             assert found.precision[radius] == hits / pairs
-            good = hits / pairs >= 0.9
-            assert good == (radius <= found.radius)
+            assert (hits / pairs >= 0.9) == (radius <= found.radius)  # no dip in these
         expected = 1000 * (inside & ~equal).sum() / upper.sum()
         assert found.expected_false_hits(radius, 1000) == pytest.approx(expected)
     assert found.recall[-1] == 1
@@ -78,6 +77,19 @@ def test_expected_false_hits_are_what_a_gallery_then_shows():
     lims, _, ids = index.range_search(codes[:2000], found.radius)
     wrong = np.repeat(labels[:2000], np.diff(lims)) != labels[2000:][ids]
     assert wrong.sum() / 2000 == pytest.approx(found.expected_false_hits(found.radius), rel=0.1)
+
+
+def test_a_mislabelled_duplicate_does_not_hide_the_radius(tmp_path):
+    codes, labels = labelled(np.random.default_rng(2), bits=64)
+    clean = calibrate(codes, labels, bits=64)
+    found = calibrate(
+        np.vstack([codes, codes[:1]]), np.append(labels, (labels[0] + 1) % 5), bits=64
+    )
+    assert found.precision[0] == 0  # the only pair at distance 0 is the wrong one
+    assert clean.radius - 1 <= found.radius <= clean.radius
+    assert found.precision[found.radius] >= 0.95
+    assert (found.precision[found.radius + 1 :] < 0.95).all()
+    found.plot(tmp_path / "plot.png")
 
 
 def test_no_radius_is_precise_enough():
