@@ -28,6 +28,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -149,9 +150,10 @@ class CodeContract:
         bits: Stored bits of one code, 1 to 4096.
         symbol_bits: Bits of one symbol; 1 for sign codes.
         arity: Values of one symbol (2 for sign codes, K for ordinal codes).
-        info_bits: Bits of information; below ``bits`` for 8-ary symbols only.
-        activations: Width A of the ``activations`` output: ``bits`` for sign codes, segments
-            times K for ordinal codes.
+        info_bits: Bits of information, at most ``bits``; 0 takes what symbols of that arity hold:
+            ``bits``, and 3 of each 4 for 8-ary symbols.
+        activations: Width A of the ``activations`` output; 0 takes ``bits`` for sign codes,
+            segments times K for ordinal codes.
         has_saliency: Whether the graph has a ``saliency`` output.
         pixels: The pixel rule.
         class_names: Names of the training classes, by class index.
@@ -200,9 +202,14 @@ class CodeContract:
             )
         object.__setattr__(self, "class_names", tuple(self.class_names))
         if not self.info_bits:
-            object.__setattr__(self, "info_bits", self.bits)
+            object.__setattr__(self, "info_bits", int(self.segments * math.log2(self.arity)))
+        if not 1 <= self.info_bits <= self.bits:
+            raise ContractError(f"info_bits = {self.info_bits}, allowed: 1 to bits = {self.bits}")
         if not self.activations:
-            object.__setattr__(self, "activations", self.bits)
+            width = self.bits if self.arity == 2 else self.segments * self.arity
+            object.__setattr__(self, "activations", width)
+        if self.activations < 1:
+            raise ContractError(f"activations = {self.activations}, allowed: 1 or more")
 
     @property
     def segments(self) -> int:

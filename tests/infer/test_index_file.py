@@ -369,6 +369,25 @@ def test_contracts_refuse_symbols_that_cannot_be(arity, symbol_bits):
     assert CONTRACT.replace(bits=16, arity=most, symbol_bits=symbol_bits).arity == most
 
 
+@pytest.mark.parametrize(
+    ("form", "info_bits", "activations"),
+    [
+        ({"bits": 12}, 12, 12),
+        ({"bits": 64, "symbol_bits": 2, "arity": 4}, 64, 128),
+        ({"bits": 64, "symbol_bits": 4, "arity": 8}, 48, 128),
+        ({"bits": 64, "symbol_bits": 4, "arity": 16}, 64, 256),
+    ],
+)
+def test_contracts_know_what_their_symbols_hold(form, info_bits, activations):
+    contract = CodeContract(method="doh", **form)
+    assert (contract.info_bits, contract.activations) == (info_bits, activations)
+    assert CodeContract.from_json(contract.to_json()) == contract
+    for wrong in ({"info_bits": -5}, {"info_bits": contract.bits + 1}, {"activations": -1}):
+        (name,) = wrong
+        with pytest.raises(ContractError, match=f"{name} = .*, allowed: 1"):
+            contract.replace(**wrong)
+
+
 def test_what_was_changed_beside_a_mapped_file_is_pickled(tmp_path):
     index = HammingIndex(12, contract=CONTRACT)
     index.add(random_codes(np.random.default_rng(1), 5, 12))
