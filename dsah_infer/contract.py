@@ -20,7 +20,8 @@ order
     `PAD_ID` and `PAD_DISTANCE`.
 space
     Two artefacts with equal ``space`` produce comparable codes (a model and its student, or a
-    lower precision of it). ``fingerprint`` names one artefact exactly.
+    lower precision of it); without one, nothing is comparable. ``fingerprint`` names one artefact
+    exactly.
 """
 
 from __future__ import annotations
@@ -159,7 +160,7 @@ class CodeContract:
         class_names: Names of the training classes, by class index.
         metrics: Training metrics, by name.
         precision: ``fp32``, ``fp16`` or ``int8``.
-        space: Name of the code space; equal spaces are comparable.
+        space: Name of the code space; equal spaces are comparable, empty ones are not.
         fingerprint: Hash of weights, pixel rule and contract: this very artefact.
         version: Format version of this record.
     """

@@ -17,6 +17,7 @@ __all__ = [
     "check_contract",
     "check_form",
     "check_producer",
+    "check_space",
     "check_weights",
     "core_options",
     "in_c_order",
@@ -141,6 +142,24 @@ def check_form(contract: CodeContract, bits: int, symbol_bits: int) -> None:
         )
 
 
+def check_space(contract: CodeContract) -> None:
+    """Refuse a contract without a space: two such codes need have nothing in common."""
+    if not contract.space:
+        raise SpaceMismatchError(
+            f"the contract of the codes (method {contract.method!r}) names no space, so nothing "
+            "says which codes they are comparable with; name one: contract.replace(space=...)"
+        )
+
+
+def _comparable(contract: CodeContract) -> tuple[str, int, int, int]:
+    return contract.space, contract.bits, contract.symbol_bits, contract.arity
+
+
+def _described(contract: CodeContract) -> str:
+    symbols = "" if contract.symbol_bits == 1 else f" in {contract.arity}-ary symbols"
+    return f"space {contract.space!r} ({contract.bits} bits{symbols})"
+
+
 def check_producer(
     producer: CodeContract | None,
     own: CodeContract | None,
@@ -152,20 +171,18 @@ def check_producer(
 
     Raises:
         UsageError: The producer is no contract.
-        SpaceMismatchError: Another space, or another artefact of it that was not asked for.
+        SpaceMismatchError: Another space or none, or another artefact of it that was not asked
+            for.
     """
     check_contract(producer)
     if producer is None or own is None:
         return
-    if (producer.space, producer.bits, producer.symbol_bits) != (
-        own.space,
-        own.bits,
-        own.symbol_bits,
-    ):
+    if _comparable(producer) != _comparable(own):
         raise SpaceMismatchError(
-            f"the codes are of space {producer.space!r} ({producer.bits} bits), the index holds "
-            f"{own.space!r} ({own.bits} bits); encode with the model of the index"
+            f"the codes are of {_described(producer)}, the index holds {_described(own)}; encode "
+            "with the model of the index"
         )
+    check_space(producer)
     if other_fingerprint == "refuse" and producer.fingerprint not in fingerprints:
         raise SpaceMismatchError(
             f"the codes come from {producer.fingerprint!r}, another artefact of the same space as "

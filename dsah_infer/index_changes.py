@@ -10,7 +10,14 @@ import numpy.typing as npt
 
 from dsah_infer.contract import CodeContract
 from dsah_infer.errors import ContractError, UsageError
-from dsah_infer.index_arguments import at_least, check_contract, check_form, one_of, to_ids
+from dsah_infer.index_arguments import (
+    at_least,
+    check_contract,
+    check_form,
+    check_space,
+    one_of,
+    to_ids,
+)
 from dsah_infer.index_state import Codes, IndexState, OtherFingerprint, Producers
 
 __all__ = ["IndexChanges", "OnDuplicate"]
@@ -38,8 +45,8 @@ class IndexChanges(IndexState):
             ids: One id from 0 to 2**63 - 2 per code; None continues after the largest so far.
             on_duplicate: What to do with an id that is present or given twice: ``"raise"``,
                 ``"skip"`` the later one, or ``"replace"`` the earlier one.
-            contract: Record of the codes' producer, checked against the index's own. An empty index
-                without one takes it over.
+            contract: Record of the codes' producer, checked against the index's own; it must name
+                its space. An empty index without one takes it over.
             other_fingerprint: Whether another artefact of the same space may add; it is then
                 recorded in `fingerprints`.
 
@@ -48,7 +55,7 @@ class IndexChanges(IndexState):
             UsageError: A bad or duplicate id, or no contract; nothing is added then.
             ContractError: A contract of other bits or symbols, or one for an index that has codes
                 but no contract.
-            SpaceMismatchError: Codes of another space, or of another artefact unasked.
+            SpaceMismatchError: Codes of another space or of none, or of another artefact unasked.
         """
         one_of("on_duplicate", on_duplicate, _POLICIES)
         rows = None if ids is None else to_ids(ids)
@@ -129,6 +136,7 @@ class IndexChanges(IndexState):
         if producer is None or self.contract is not None:
             return None
         check_form(producer, self.bits, self.symbol_bits)
+        check_space(producer)
         if len(self):
             raise ContractError(
                 f"the codes have a contract (space {producer.space!r}), the {len(self)} codes of "

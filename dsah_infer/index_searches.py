@@ -51,7 +51,7 @@ class IndexSearches(IndexState):
         Raises:
             UsageError: ``k`` < 1; weights of the wrong shape, not finite, or for symbols.
             CodeError: Wrong dtype or width of the queries, or non-zero padding bits.
-            SpaceMismatchError: Queries of another space, or of another artefact unasked.
+            SpaceMismatchError: Queries of another space or none, or of another artefact unasked.
         """
         packed = self._codes(queries, contract, other_fingerprint, "queries")
         at_least("k", k, 1)

@@ -359,6 +359,31 @@ def test_upsert_records_the_producer():
     )
 
 
+def test_codes_of_no_space_are_comparable_with_none():
+    codes, nameless = np.zeros((2, 2), np.uint8), CodeContract(method="mine", bits=12)
+    index = HammingIndex(12, contract=nameless)
+    for other in (nameless, nameless.replace(method="other"), nameless.replace(fingerprint="f")):
+        for put in (index.add, lambda c, **kw: index.search(c, 1, **kw)):
+            with pytest.raises(SpaceMismatchError, match="names no space"):
+                put(codes, contract=other, other_fingerprint="accept")
+    for into in (HammingIndex(12), index):  # neither taken over nor compared
+        full = HammingIndex(12, contract=nameless)
+        full.add(codes)
+        with pytest.raises(SpaceMismatchError, match="names no space"):
+            into.merge(full)
+        with pytest.raises(SpaceMismatchError, match="names no space"):
+            into.add(codes, contract=nameless)
+        assert len(into) == 0
+    assert index.add(codes) == 2
+
+
+def test_symbols_of_another_arity_are_another_kind_of_code():
+    eight = CodeContract(method="doh", bits=16, symbol_bits=4, arity=8, space="s", fingerprint="f")
+    index = HammingIndex(16, symbol_bits=4, contract=eight)
+    with pytest.raises(SpaceMismatchError, match=r"16-ary symbols.*8-ary symbols"):
+        index.add(np.zeros((1, 2), np.uint8), contract=eight.replace(arity=16))
+
+
 @pytest.mark.parametrize(
     ("arity", "symbol_bits"), [(0, 1), (1, 1), (3, 1), (-2, 2), (5, 2), (17, 4), (257, 8)]
 )
