@@ -50,6 +50,7 @@ __all__ = [
     "CodeContract",
     "PixelRule",
     "check_codes",
+    "check_symbols",
     "code_bytes",
     "pack_bits",
     "pack_symbols",
@@ -66,6 +67,8 @@ MAX_BITS = 4096
 #: Stored bits of one symbol, by arity. Eight-ary symbols are stored in 4 bits so that the
 #: ranker needs no 3-bit lanes; the contract's ``info_bits`` still says what they carry.
 STORED_SYMBOL_BITS = {2: 1, 4: 2, 8: 4, 16: 4}
+
+_BYTES_AT_ONCE = 1 << 22  # between which Ctrl-C is heard
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -86,12 +89,32 @@ def unpack_bits(codes: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8
     return np.unpackbits(codes, axis=-1, count=bits)
 
 
-def pack_symbols(symbols: npt.ArrayLike, symbol_bits: int) -> npt.NDArray[np.uint8]:
-    """Pack symbol indices (n, segments), each below 2**symbol_bits, into codes (n, bytes)."""
-    values = np.asarray(symbols, dtype=np.uint8)
+def pack_symbols(
+    symbols: npt.ArrayLike, symbol_bits: int, *, arity: int | None = None
+) -> npt.NDArray[np.uint8]:
+    """Pack symbol indices into codes uint8 (n, bytes).
+
+    Args:
+        symbols: Integers (n, segments), each from 0 to ``arity`` - 1.
+        symbol_bits: Bits of one symbol: 1, 2, 4 or 8.
+        arity: Values of one symbol; None takes 2**symbol_bits.
+
+    Raises:
+        CodeError: A symbol is out of range or no integer.
+    """
+    values, most = np.asarray(symbols), (arity or 1 << symbol_bits) - 1
+    if values.size == 0:
+        values = values.astype(np.uint8)
+    if values.dtype.kind not in "biu" or not (values <= most).all() or not (values >= 0).all():
+        raise CodeError(f"symbols: got {_range(values)}, expected integers from 0 to {most}")
     shifts = np.arange(symbol_bits - 1, -1, -1, dtype=np.uint8)
-    spread = (values[..., None] >> shifts) & 1
-    return pack_bits(spread.reshape(*values.shape[:-1], -1))
+    spread = (values.astype(np.uint8)[..., None] >> shifts) & 1
+    return pack_bits(spread.reshape(*values.shape[:-1], values.shape[-1] * symbol_bits))
+
+
+def _range(values: npt.NDArray[np.generic]) -> str:
+    whole = values.dtype.kind in "biu"
+    return f"{values.min()} to {values.max()}" if whole else f"{values.dtype}"
 
 
 def check_codes(codes: object, bits: int, *, what: str = "codes") -> npt.NDArray[np.uint8]:
@@ -119,6 +142,27 @@ def check_codes(codes: object, bits: int, *, what: str = "codes") -> npt.NDArray
             f"({bits}-bit codes, most significant bit first)"
         )
     return array
+
+
+def check_symbols(codes: npt.NDArray[np.uint8], symbol_bits: int, arity: int) -> None:
+    """Refuse packed codes (n, bytes) with symbols that their bits can hold and their arity cannot.
+
+    Raises:
+        CodeError: A symbol is ``arity`` or more.
+    """
+    if arity == 1 << symbol_bits:
+        return
+    byte, mask = np.arange(256), (1 << symbol_bits) - 1
+    symbols = [byte >> shift & mask for shift in range(0, 8, symbol_bits)]
+    impossible = np.max(symbols, axis=0) >= arity
+    step = max(1, _BYTES_AT_ONCE // codes.shape[1])
+    for start in range(0, len(codes), step):
+        bad = np.flatnonzero(impossible[codes[start : start + step]].any(axis=1))
+        if len(bad):
+            raise CodeError(
+                f"codes: row {start + bad[0]} has a symbol of {arity} or more; the contract's are "
+                f"from 0 to {arity - 1}, in {symbol_bits} bits each"
+            )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy.typing as npt
 
-from dsah_infer.contract import CodeContract
+from dsah_infer.contract import CodeContract, check_symbols
 from dsah_infer.errors import ContractError, UsageError
 from dsah_infer.index_arguments import (
     at_least,
@@ -51,7 +51,8 @@ class IndexChanges(IndexState):
                 recorded in `fingerprints`.
 
         Raises:
-            CodeError: Wrong dtype or width, or non-zero padding bits.
+            CodeError: Wrong dtype or width, non-zero padding bits, or a symbol that is none by the
+                contract's arity.
             UsageError: A bad or duplicate id, or no contract; nothing is added then.
             ContractError: A contract of other bits or symbols, or one for an index that has codes
                 but no contract.
@@ -62,6 +63,8 @@ class IndexChanges(IndexState):
         with self._writers.now:
             adopted = self._adopted(contract)
             packed = self._codes(codes, contract, other_fingerprint)
+            if own := self.contract or adopted:
+                check_symbols(packed, own.symbol_bits, own.arity)
             with self._recording([contract.fingerprint] if contract else [], adopted):
                 return self._core.add(packed, rows, on_duplicate)
 
