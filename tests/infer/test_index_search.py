@@ -407,6 +407,21 @@ def test_bad_requests_are_named():
     assert len(index) == 3
 
 
+@pytest.mark.parametrize("n", [0, 3])
+def test_any_k_beyond_the_index_gives_all_codes(n):
+    index, queries = HammingIndex(12), np.zeros((2, 2), np.uint8)
+    index.add(np.zeros((n, 2), np.uint8))
+    for k in (n + 1, 65_536):  # filled up
+        found, ids = index.search(queries, k)
+        assert (ids == np.append(np.arange(n), np.full(k - n, -1))).all()
+        assert (found[:, n:] == 2**31 - 1).all()
+    for k in (65_537, 2**40, 2**63 - 1):
+        for options in ({}, {"weights": np.ones((2, 12))}):
+            found, ids = index.search(queries, k, **options)
+            assert found.shape == ids.shape == (2, n)
+            assert (ids == np.arange(n)).all()
+
+
 def test_isa_is_taken_from_the_environment(monkeypatch):
     monkeypatch.setenv("DSAH_ISA", ISAS[-1])
     assert HammingIndex(64).isa == ISAS[-1]
