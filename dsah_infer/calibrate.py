@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
 
 import dsah_infer._core as _core
-from dsah_infer.contract import check_codes
+from dsah_infer.contract import MAX_BITS, check_codes
 from dsah_infer.errors import MissingDependencyError, UsageError
-from dsah_infer.index_arguments import at_least
+from dsah_infer.index_arguments import as_array, at_least
 from dsah_infer.pair_counts import pair_counts
 
 __all__ = ["Calibration", "calibrate"]
@@ -118,20 +119,23 @@ def calibrate(
         gallery_size: Codes of the gallery to expect false hits in; None means n.
 
     Raises:
-        UsageError: Labels do not match the codes, or the precision is out of range.
+        UsageError: Labels do not match the codes, or the precision, bits or symbols are out of
+            range.
         CodeError: The codes are not packed codes of ``bits`` bits.
     """
+    at_least("bits", bits, 1, MAX_BITS)
+    at_least("symbol_bits", symbol_bits, 1, 8)
     packed = check_codes(codes, bits)
-    classes = np.asarray(labels)
+    classes = as_array("labels", labels)
     if classes.shape != (len(packed),) or classes.dtype.kind not in "iu" or len(packed) < 2:
         raise UsageError(
             f"labels: got {classes.dtype} {classes.shape}, expected one integer for each of the "
             f"{len(packed)} codes, and at least two codes"
         )
-    if not 0 < precision <= 1:
+    if not isinstance(precision, Real) or not 0 < precision <= 1:
         raise UsageError(f"precision = {precision!r}, expected a number in (0, 1]")
     size = len(packed) if gallery_size is None else at_least("gallery_size", gallery_size, 1)
-    _core.Index(bits, symbol_bits)  # refuses bits and symbols that no code can have
+    _core.Index(bits, symbol_bits)  # refuses symbols that do not divide the bits
     same, different = pair_counts(packed, classes, bits, symbol_bits)
     good = np.flatnonzero(_precision(same, different) >= precision)  # NaN, no pairs, is not
     radius = int(good[-1]) if len(good) else None

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dsah_infer import index_storage
 from dsah_infer.errors import UsageError
-from dsah_infer.index_arguments import at_least, core_options, one_of, to_ids
+from dsah_infer.index_arguments import at_least, core_options, flag, one_of, to_ids
 from dsah_infer.index_changes import IndexChanges
 from dsah_infer.index_searches import IndexSearches
 from dsah_infer.index_state import Codes, Ids
@@ -138,10 +138,13 @@ class HammingIndex(IndexChanges, IndexSearches):
         Raises:
             OSError: The file cannot be opened; FileNotFoundError if it is missing.
             IndexFileError: It is damaged, truncated, of something else or of a newer version.
+            UsageError: An argument is out of range.
         """
-        when = one_of("verify", verify or ("lazy" if mmap else "eager"), ("eager", "lazy"))
+        mapped = flag("mmap", mmap)
+        wanted = ("lazy" if mapped else "eager") if verify is None else verify
+        eager = one_of("verify", wanted, ("eager", "lazy")) == "eager"
         options = core_options(threads, isa, sublinear)
-        return index_storage.load(cls, os.fsdecode(path), mmap, when == "eager", options)
+        return index_storage.load(cls, os.fsdecode(path), mapped, eager, options)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return index_storage.reduce(self)

@@ -78,8 +78,12 @@ class IndexChanges(IndexState):
     ) -> int:
         """Add codes, replacing those whose id is present; of an id given twice the last wins.
 
-        The producer is checked, recorded or taken over as in `add`.
+        The producer is checked, recorded or taken over as in `add`, which raises the same errors.
         """
+        if ids is None:
+            raise UsageError(
+                "upsert: ids = None, expected one id per code; `add` makes up new ones"
+            )
         return self.add(
             codes,
             ids,

@@ -97,6 +97,15 @@ def test_no_radius_is_precise_enough():
     assert calibrate(codes, np.arange(10), bits=8).radius is None
     same = calibrate(codes, np.zeros(10, int), bits=8)
     assert same.radius == 8
-    for bad in ({"labels": [0.5] * 10}, {"labels": range(9)}, {"precision": 0}):
+    for bad in (
+        {"labels": [0.5] * 10},
+        {"labels": range(9)},
+        {"labels": [[1], [2, 3]]},
+        {"precision": 0},
+        {"precision": "0.9"},
+        {"precision": float("nan")},
+        {"precision": None},
+        {"bits": 8.0},
+    ):
         with pytest.raises(UsageError):
             calibrate(codes, **{"labels": np.arange(10), "bits": 8, **bad})
