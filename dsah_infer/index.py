@@ -105,6 +105,10 @@ class HammingIndex(IndexChanges, IndexSearches):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index to a file; a crash at any moment leaves the old file or the new one.
 
+        A mapped index stays with the file that it was loaded from, and its changes in memory, also
+        when it is saved over that file; the old file's space is given back when the index goes.
+        Load the new file to map it.
+
         Raises:
             OSError: The file cannot be written; FileNotFoundError if its folder is missing.
             UsageError: A section has a name that the format cannot hold.
@@ -126,9 +130,10 @@ class HammingIndex(IndexChanges, IndexSearches):
 
         Args:
             path: The file.
-            mmap: Search the file in place, without reading it first; changes stay in memory
-                until `save`. Structures are then built only by `build`: they would be private to
-                each process and as large as the file, which mapping is meant to avoid.
+            mmap: Search the file in place, without reading it first; changes stay in memory, also
+                after `save`. While it is unchanged the index is pickled by the file's path, else
+                with all its codes. Structures are then built only by `build`: they would be
+                private to each process and as large as the file, which mapping is meant to avoid.
             verify: Compare the checksums of codes and ids now (``"eager"``, the default unless
                 mapped) or before their first use (``"lazy"``).
             threads: As in the constructor.

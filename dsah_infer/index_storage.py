@@ -99,7 +99,7 @@ def _name_of(path: str | os.PathLike[str]) -> bytes:
 def reduce(index: HammingIndex) -> tuple[Any, ...]:
     """Pickle a mapped, unchanged index by its path, any other by the bytes of its file.
 
-    So is one whose file was replaced since: the path would lead to another content.
+    By its bytes too if its file was replaced since: the path would lead to another content.
     """
     if index._mapped_from and index._core.unchanged:
         path_then, stamp, producers, sections = index._mapped_from

@@ -150,6 +150,12 @@ def test_a_mapped_index_is_copied_on_write(tmp_path):
     index.save(path)  # over the very file that is mapped
     again = HammingIndex.load(path)
     assert (len(again), 4 in again, index.get([3]).tolist()) == (70, False, code.tolist())
+    again = pickle.loads(pickle.dumps(index))  # still mapped to the old file: not by its path
+    assert (len(again), again.stats()["mapped"], again.get([3]).tolist()) == (
+        70,
+        False,
+        code.tolist(),
+    )
 
 
 def test_beside_a_mapped_file_structures_are_built_when_asked_for(tmp_path):
