@@ -35,7 +35,8 @@ class HammingIndex(IndexChanges, IndexSearches):
             one the index takes over that of the first codes that come with one, while it is empty.
         threads: Most threads of one call; None takes CPU affinity and cgroup quota.
         isa: ``"amx"``, ``"avx512"``, ``"avx2"``, ``"popcnt"`` or ``"portable"``; None takes
-            ``DSAH_ISA`` from the environment, else the fastest that this machine has.
+            ``DSAH_ISA`` from the environment, else the fastest that this machine has. So does a
+            pickled index where the one that it was made with is missing.
         sublinear: Allow structures beside the codes where they make searches faster than a scan:
             groups of equal codes, and for up to 2^30 sign codes of 17 to 64 bits also tables. They
             are built by the first search that would gain, or by `build`; beside a mapped file by

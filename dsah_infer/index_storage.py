@@ -115,7 +115,7 @@ def reduce(index: HammingIndex) -> tuple[Any, ...]:
 def _open_mapped(
     cls: type[HammingIndex], path: str, options: Options, stamp: bytes
 ) -> HammingIndex:
-    index = load(cls, path, True, False, options)
+    index = _load_anywhere(cls, path, True, options)
     if _stamp(path) != stamp:
         raise IndexFileError(f"{path} was replaced since the index that it held was pickled")
     return index
@@ -125,7 +125,23 @@ def _from_bytes(cls: type[HammingIndex], content: bytes, options: Options) -> Ha
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index"
         path.write_bytes(content)
-        return load(cls, str(path), False, True, options)
+        return _load_anywhere(cls, str(path), False, options)
+
+
+def _load_anywhere(
+    cls: type[HammingIndex], path: str, mapped: bool, wanted: Options
+) -> HammingIndex:
+    """Load with what a pickle asks for, on a machine that may lack its instruction set.
+
+    The machine's own choice then takes its place, with the same answers; what was asked for stays
+    in pickles to come, which may reach a machine that has it.
+    """
+    here = wanted
+    if wanted["isa"] not in _core.available_isas():
+        here = {**wanted, "isa": ""}
+    index = load(cls, path, mapped, not mapped, here)
+    index._options = wanted
+    return index
 
 
 def by_rising_id(
