@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
 
 import dsah_infer._core as _core
-from dsah_infer.contract import check_codes
+from dsah_infer.contract import MAX_BITS, check_codes
 from dsah_infer.errors import MissingDependencyError, UsageError
-from dsah_infer.index_arguments import at_least
+from dsah_infer.index_arguments import as_array, at_least
 from dsah_infer.pair_counts import pair_counts
 
 __all__ = ["Calibration", "calibrate"]
@@ -25,8 +26,9 @@ class Calibration:
     """How pairs of labelled codes are distributed over distances.
 
     Attributes:
-        radius: Largest radius whose precision, and that of every smaller radius with pairs, is
-            at least the wanted one; None if there is none.
+        radius: Largest radius whose precision, of all pairs within it, is at least the wanted
+            one; None if there is none. Smaller radii may be less precise: a few mislabelled
+            pictures are much among the few pairs that lie nearest.
         wanted: The wanted precision.
         same: Number of unordered pairs of one class at each distance, int64 (segments + 1,).
         different: The same for pairs of two classes.
@@ -65,7 +67,7 @@ class Calibration:
         return size * within / total
 
     def plot(self, path: str | os.PathLike[str]) -> None:
-        """Write distance histograms with precision, recall and the radius as a picture.
+        """Write distance histograms with precision, recall, what was wanted and the radius.
 
         Raises:
             MissingDependencyError: matplotlib is not installed.
@@ -85,6 +87,7 @@ class Calibration:
         curves = axes.twinx()
         curves.plot(distances, self.precision, "k-", lw=1, label="precision within")
         curves.plot(distances, self.recall, "k:", lw=1, label="recall within")
+        curves.axhline(self.wanted, color="grey", ls=":", lw=1, label=f"wanted {self.wanted:g}")
         curves.set(ylim=(0, 1.02), ylabel="precision, recall")
         if self.radius is not None:
             axes.axvline(self.radius, color="grey", ls="--", lw=1, label=f"radius {self.radius}")
@@ -102,7 +105,7 @@ def calibrate(
     precision: float = 0.95,
     gallery_size: int | None = None,
 ) -> Calibration:
-    """Find the radius whose pairs are of one class with the wanted precision.
+    """Find the largest radius within which pairs are of one class with the wanted precision.
 
     All pairs are compared, so this costs time in the square of the number of codes, and memory for
     the codes; some thousand codes are plenty. Ctrl-C is heard at once.
@@ -116,25 +119,26 @@ def calibrate(
         gallery_size: Codes of the gallery to expect false hits in; None means n.
 
     Raises:
-        UsageError: Labels do not match the codes, or the precision is out of range.
+        UsageError: Labels do not match the codes, or the precision, bits or symbols are out of
+            range.
         CodeError: The codes are not packed codes of ``bits`` bits.
     """
+    at_least("bits", bits, 1, MAX_BITS)
+    at_least("symbol_bits", symbol_bits, 1, 8)
     packed = check_codes(codes, bits)
-    classes = np.asarray(labels)
+    classes = as_array("labels", labels)
     if classes.shape != (len(packed),) or classes.dtype.kind not in "iu" or len(packed) < 2:
         raise UsageError(
             f"labels: got {classes.dtype} {classes.shape}, expected one integer for each of the "
             f"{len(packed)} codes, and at least two codes"
         )
-    if not 0 < precision <= 1:
+    if not isinstance(precision, Real) or not 0 < precision <= 1:
         raise UsageError(f"precision = {precision!r}, expected a number in (0, 1]")
     size = len(packed) if gallery_size is None else at_least("gallery_size", gallery_size, 1)
-    _core.Index(bits, symbol_bits)  # refuses bits and symbols that no code can have
+    _core.Index(bits, symbol_bits)  # refuses symbols that do not divide the bits
     same, different = pair_counts(packed, classes, bits, symbol_bits)
-    curve = _precision(same, different)
-    bad = np.flatnonzero(curve < precision)  # NaN, a radius without pairs, is not bad
-    good = np.flatnonzero(curve[: bad[0] if len(bad) else len(curve)] >= precision)
-    radius = None if not len(good) else int(bad[0] - 1 if len(bad) else len(curve) - 1)
+    good = np.flatnonzero(_precision(same, different) >= precision)  # NaN, no pairs, is not
+    radius = int(good[-1]) if len(good) else None
     return Calibration(radius, precision, same, different, size)
 
 

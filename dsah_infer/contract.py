@@ -20,7 +20,8 @@ order
     `PAD_ID` and `PAD_DISTANCE`.
 space
     Two artefacts with equal ``space`` produce comparable codes (a model and its student, or a
-    lower precision of it). ``fingerprint`` names one artefact exactly.
+    lower precision of it); without one, nothing is comparable. ``fingerprint`` names one artefact
+    exactly.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -48,6 +50,7 @@ __all__ = [
     "CodeContract",
     "PixelRule",
     "check_codes",
+    "check_symbols",
     "code_bytes",
     "pack_bits",
     "pack_symbols",
@@ -64,6 +67,8 @@ MAX_BITS = 4096
 #: Stored bits of one symbol, by arity. Eight-ary symbols are stored in 4 bits so that the
 #: ranker needs no 3-bit lanes; the contract's ``info_bits`` still says what they carry.
 STORED_SYMBOL_BITS = {2: 1, 4: 2, 8: 4, 16: 4}
+
+_BYTES_AT_ONCE = 1 << 22  # between which Ctrl-C is heard
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -84,12 +89,32 @@ def unpack_bits(codes: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8
     return np.unpackbits(codes, axis=-1, count=bits)
 
 
-def pack_symbols(symbols: npt.ArrayLike, symbol_bits: int) -> npt.NDArray[np.uint8]:
-    """Pack symbol indices (n, segments), each below 2**symbol_bits, into codes (n, bytes)."""
-    values = np.asarray(symbols, dtype=np.uint8)
+def pack_symbols(
+    symbols: npt.ArrayLike, symbol_bits: int, *, arity: int | None = None
+) -> npt.NDArray[np.uint8]:
+    """Pack symbol indices into codes uint8 (n, bytes).
+
+    Args:
+        symbols: Integers (n, segments), each from 0 to ``arity`` - 1.
+        symbol_bits: Bits of one symbol: 1, 2, 4 or 8.
+        arity: Values of one symbol; None takes 2**symbol_bits.
+
+    Raises:
+        CodeError: A symbol is out of range or no integer.
+    """
+    values, most = np.asarray(symbols), (arity or 1 << symbol_bits) - 1
+    if values.size == 0:
+        values = values.astype(np.uint8)
+    if values.dtype.kind not in "biu" or not (values <= most).all() or not (values >= 0).all():
+        raise CodeError(f"symbols: got {_range(values)}, expected integers from 0 to {most}")
     shifts = np.arange(symbol_bits - 1, -1, -1, dtype=np.uint8)
-    spread = (values[..., None] >> shifts) & 1
-    return pack_bits(spread.reshape(*values.shape[:-1], -1))
+    spread = (values.astype(np.uint8)[..., None] >> shifts) & 1
+    return pack_bits(spread.reshape(*values.shape[:-1], values.shape[-1] * symbol_bits))
+
+
+def _range(values: npt.NDArray[np.generic]) -> str:
+    whole = values.dtype.kind in "biu"
+    return f"{values.min()} to {values.max()}" if whole else f"{values.dtype}"
 
 
 def check_codes(codes: object, bits: int, *, what: str = "codes") -> npt.NDArray[np.uint8]:
@@ -117,6 +142,27 @@ def check_codes(codes: object, bits: int, *, what: str = "codes") -> npt.NDArray
             f"({bits}-bit codes, most significant bit first)"
         )
     return array
+
+
+def check_symbols(codes: npt.NDArray[np.uint8], symbol_bits: int, arity: int) -> None:
+    """Refuse packed codes (n, bytes) with symbols that their bits can hold and their arity cannot.
+
+    Raises:
+        CodeError: A symbol is ``arity`` or more.
+    """
+    if arity == 1 << symbol_bits:
+        return
+    byte, mask = np.arange(256), (1 << symbol_bits) - 1
+    symbols = [byte >> shift & mask for shift in range(0, 8, symbol_bits)]
+    impossible = np.max(symbols, axis=0) >= arity
+    step = max(1, _BYTES_AT_ONCE // codes.shape[1])
+    for start in range(0, len(codes), step):
+        bad = np.flatnonzero(impossible[codes[start : start + step]].any(axis=1))
+        if len(bad):
+            raise CodeError(
+                f"codes: row {start + bad[0]} has a symbol of {arity} or more; the contract's are "
+                f"from 0 to {arity - 1}, in {symbol_bits} bits each"
+            )
 
 
 @dataclass(frozen=True)
@@ -149,15 +195,16 @@ class CodeContract:
         bits: Stored bits of one code, 1 to 4096.
         symbol_bits: Bits of one symbol; 1 for sign codes.
         arity: Values of one symbol (2 for sign codes, K for ordinal codes).
-        info_bits: Bits of information; below ``bits`` for 8-ary symbols only.
-        activations: Width A of the ``activations`` output: ``bits`` for sign codes, segments
-            times K for ordinal codes.
+        info_bits: Bits of information, at most ``bits``; 0 takes what symbols of that arity hold:
+            ``bits``, and 3 of each 4 for 8-ary symbols.
+        activations: Width A of the ``activations`` output; 0 takes ``bits`` for sign codes,
+            segments times K for ordinal codes.
         has_saliency: Whether the graph has a ``saliency`` output.
         pixels: The pixel rule.
         class_names: Names of the training classes, by class index.
         metrics: Training metrics, by name.
         precision: ``fp32``, ``fp16`` or ``int8``.
-        space: Name of the code space; equal spaces are comparable.
+        space: Name of the code space; equal spaces are comparable, empty ones are not.
         fingerprint: Hash of weights, pixel rule and contract: this very artefact.
         version: Format version of this record.
     """
@@ -200,9 +247,14 @@ class CodeContract:
             )
         object.__setattr__(self, "class_names", tuple(self.class_names))
         if not self.info_bits:
-            object.__setattr__(self, "info_bits", self.bits)
+            object.__setattr__(self, "info_bits", int(self.segments * math.log2(self.arity)))
+        if not 1 <= self.info_bits <= self.bits:
+            raise ContractError(f"info_bits = {self.info_bits}, allowed: 1 to bits = {self.bits}")
         if not self.activations:
-            object.__setattr__(self, "activations", self.bits)
+            width = self.bits if self.arity == 2 else self.segments * self.arity
+            object.__setattr__(self, "activations", width)
+        if self.activations < 1:
+            raise ContractError(f"activations = {self.activations}, allowed: 1 or more")
 
     @property
     def segments(self) -> int:

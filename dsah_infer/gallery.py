@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +94,13 @@ class Gallery:
 
         Args:
             path: The file.
-            mmap: Leave the codes in the file, as `HammingIndex.load` does.
+            mmap: Leave the codes in the file, as `HammingIndex.load` does. They are read once,
+                to see that each has its picture.
 
         Raises:
             OSError: The file cannot be opened.
-            IndexFileError: Damaged, or an index without pictures.
+            IndexFileError: Damaged, an index without pictures, or pictures that are not those of
+                its codes.
         """
         index = HammingIndex.load(path, mmap=mmap)
         sections = index.sections
@@ -109,16 +111,16 @@ class Gallery:
                 "but no pictures; 'dsah index' makes galleries, HammingIndex.load reads this file"
             )
         items = _read_items(path, sections["items"])
-        model = _read_section(path, "model", sections["model"])
-        try:
-            reference = ModelReference(model["path"], model["space"], model["fingerprint"])
-        except KeyError as error:
-            raise IndexFileError(f"{path}: section 'model' lacks {error}") from None
+        model = _read_model(path, sections["model"])
         if len(items) != len(index):
             raise IndexFileError(
                 f"{path}: {len(index)} codes but the paths of {len(items)} pictures"
             )
-        return cls(path, index, items, reference)
+        for _, ids in index.chunks():
+            for id_ in ids.tolist():
+                if id_ not in items:
+                    raise IndexFileError(f"{path}: section 'items' has no picture of code {id_}")
+        return cls(path, index, items, model)
 
     @property
     def model_path(self) -> Path:
@@ -244,7 +246,11 @@ def _read_section(path: str | os.PathLike[str], name: str, content: bytes) -> di
     except (ValueError, RecursionError) as error:
         raise IndexFileError(f"{path}: section {name!r} is not JSON ({error})") from None
     version = section.get("version") if isinstance(section, dict) else None
-    if not isinstance(version, int) or version > SECTION_VERSION:
+    if not isinstance(version, int) or version < 1:
+        raise IndexFileError(
+            f"{path}: section {name!r} has no format version, dsah did not write it"
+        )
+    if version > SECTION_VERSION:
         raise IndexFileError(
             f"{path}: section {name!r} has format version {version}, this dsah reads up to "
             f"{SECTION_VERSION}; upgrade dsah"
@@ -260,3 +266,12 @@ def _read_items(path: str | os.PathLike[str], content: bytes) -> dict[int, str]:
     if not all(isinstance(i, int) for i in ids) or not all(isinstance(p, str) for p in paths):
         raise IndexFileError(f"{path}: section 'items' has an id or path of another type")
     return dict(zip(ids, paths, strict=True))
+
+
+def _read_model(path: str | os.PathLike[str], content: bytes) -> ModelReference:
+    section = _read_section(path, "model", content)
+    values: dict[str, Any] = {f.name: section.get(f.name) for f in fields(ModelReference)}
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise IndexFileError(f"{path}: section 'model' has {name} = {value!r:.80}, no text")
+    return ModelReference(**values)

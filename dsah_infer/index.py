@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dsah_infer import index_storage
 from dsah_infer.errors import UsageError
-from dsah_infer.index_arguments import at_least, core_options, one_of, to_ids
+from dsah_infer.index_arguments import at_least, core_options, flag, one_of, to_ids
 from dsah_infer.index_changes import IndexChanges
 from dsah_infer.index_searches import IndexSearches
 from dsah_infer.index_state import Codes, Ids
@@ -22,8 +22,9 @@ __all__ = ["HammingIndex"]
 class HammingIndex(IndexChanges, IndexSearches):
     """A gallery of binary codes, searched exactly, in the order (distance, id).
 
-    Any number of threads may search while one changes the index; each call sees one consistent
-    state. The GIL is released. Ctrl-C stops a long call within 0.2 s, and a stopped change has
+    Any number of threads may search while one changes or saves the index (those that change it take
+    turns); each call sees one consistent state, and a file names the producers of all its codes.
+    The GIL is released. Ctrl-C stops a long call within 0.2 s, and a stopped change has
     changed nothing. A process may fork at any moment: its child goes on from the last whole state,
     whatever other threads were about to write.
 
@@ -34,7 +35,8 @@ class HammingIndex(IndexChanges, IndexSearches):
             one the index takes over that of the first codes that come with one, while it is empty.
         threads: Most threads of one call; None takes CPU affinity and cgroup quota.
         isa: ``"amx"``, ``"avx512"``, ``"avx2"``, ``"popcnt"`` or ``"portable"``; None takes
-            ``DSAH_ISA`` from the environment, else the fastest that this machine has.
+            ``DSAH_ISA`` from the environment, else the fastest that this machine has. So does a
+            pickled index where the one that it was made with is missing.
         sublinear: Allow structures beside the codes where they make searches faster than a scan:
             groups of equal codes, and for up to 2^30 sign codes of 17 to 64 bits also tables. They
             are built by the first search that would gain, or by `build`; beside a mapped file by
@@ -104,6 +106,10 @@ class HammingIndex(IndexChanges, IndexSearches):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index to a file; a crash at any moment leaves the old file or the new one.
 
+        A mapped index stays with the file that it was loaded from, and its changes in memory, also
+        when it is saved over that file; the old file's space is given back when the index goes.
+        Load the new file to map it.
+
         Raises:
             OSError: The file cannot be written; FileNotFoundError if its folder is missing.
             UsageError: A section has a name that the format cannot hold.
@@ -125,9 +131,10 @@ class HammingIndex(IndexChanges, IndexSearches):
 
         Args:
             path: The file.
-            mmap: Search the file in place, without reading it first; changes stay in memory
-                until `save`. Structures are then built only by `build`: they would be private to
-                each process and as large as the file, which mapping is meant to avoid.
+            mmap: Search the file in place, without reading it first; changes stay in memory, also
+                after `save`. While it is unchanged the index is pickled by the file's path, else
+                with all its codes. Structures are then built only by `build`: they would be
+                private to each process and as large as the file, which mapping is meant to avoid.
             verify: Compare the checksums of codes and ids now (``"eager"``, the default unless
                 mapped) or before their first use (``"lazy"``).
             threads: As in the constructor.
@@ -137,10 +144,13 @@ class HammingIndex(IndexChanges, IndexSearches):
         Raises:
             OSError: The file cannot be opened; FileNotFoundError if it is missing.
             IndexFileError: It is damaged, truncated, of something else or of a newer version.
+            UsageError: An argument is out of range.
         """
-        when = one_of("verify", verify or ("lazy" if mmap else "eager"), ("eager", "lazy"))
+        mapped = flag("mmap", mmap)
+        wanted = ("lazy" if mapped else "eager") if verify is None else verify
+        eager = one_of("verify", wanted, ("eager", "lazy")) == "eager"
         options = core_options(threads, isa, sublinear)
-        return index_storage.load(cls, os.fsdecode(path), mmap, when == "eager", options)
+        return index_storage.load(cls, os.fsdecode(path), mapped, eager, options)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return index_storage.reduce(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,15 @@ from dsah_infer.errors import ContractError, SpaceMismatchError, UsageError
 __all__ = [
     "Options",
     "allowed_ids",
+    "as_array",
     "at_least",
     "check_contract",
     "check_form",
     "check_producer",
+    "check_space",
     "check_weights",
     "core_options",
+    "flag",
     "in_c_order",
     "one_of",
     "to_ids",
@@ -40,14 +43,15 @@ def core_options(threads: int | None, isa: str | None, sublinear: bool) -> Optio
     """0 threads and an empty ``isa`` let the core choose.
 
     Raises:
-        UsageError: Threads out of range, or ``isa`` of another type; the core knows the names.
+        UsageError: Threads out of range, ``isa`` of another type (the core knows the names), or
+            ``sublinear`` neither true nor false.
     """
     count = 0 if threads is None else at_least("threads", threads, 1, 2**31 - 1)
-    if isa is not None and not isinstance(isa, str):
+    if isa is not None and not (isinstance(isa, str) and isa.isascii()):
         raise UsageError(
             f"isa = {isa!r:.80}, allowed: 'amx', 'avx512', 'avx2', 'popcnt', 'portable' or None"
         )
-    return {"threads": count, "isa": isa or "", "sublinear": bool(sublinear)}
+    return {"threads": count, "isa": isa or "", "sublinear": flag("sublinear", sublinear)}
 
 
 def in_c_order(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -69,16 +73,31 @@ def at_least(name: str, value: int, least: int, most: int = 2**63 - 1) -> int:
     return int(value)
 
 
+def flag(name: str, value: bool) -> bool:
+    """The value, if it is a boolean; text such as "no" would count as true."""
+    if not isinstance(value, bool | np.bool_):
+        raise UsageError(f"{name} = {value!r:.80}, allowed: True or False")
+    return bool(value)
+
+
+def as_array(name: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
+    """The value as an array; rows of different lengths make none."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"{name}: not an array ({error})") from None
+
+
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     """The value, if it is one of those allowed."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise UsageError(f"{name} = {value!r}, allowed: {', '.join(map(repr, allowed))}")
     return value
 
 
 def to_ids(ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Ids as int64 (n,); floats and numbers beyond int64 are refused, not rounded."""
-    array = np.asarray(ids)
+    array = as_array("ids", ids)
     if array.size == 0:
         array = array.astype(np.int64)
     if array.ndim == 0:
@@ -94,7 +113,7 @@ def allowed_ids(allow: npt.ArrayLike | None) -> npt.NDArray[np.int64] | None:
     """Ids of an allow-list, given as ids or as a boolean mask indexed by id."""
     if allow is None:
         return None
-    array = np.asarray(allow)
+    array = as_array("allow", allow)
     if array.dtype == np.bool_:
         if array.ndim != 1:
             raise UsageError(f"allow: got a mask of shape {array.shape}, expected (max id + 1,)")
@@ -110,11 +129,11 @@ def check_weights(
         return None
     if symbol_bits != 1:
         raise UsageError("weights rank sign codes only; this index holds symbols")
-    try:
-        with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
-            array = np.asarray(weights, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"weights: {error}; expected numbers ({count}, {bits})") from None
+    given = as_array("weights", weights)
+    if given.dtype.kind not in "biuf":
+        raise UsageError(f"weights: got {given.dtype}, expected real numbers ({count}, {bits})")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        array = given.astype(np.float32, copy=False)
     array = array[None] if array.ndim == 1 else array
     if array.shape != (count, bits) or not np.isfinite(array).all():
         raise UsageError(
@@ -141,6 +160,24 @@ def check_form(contract: CodeContract, bits: int, symbol_bits: int) -> None:
         )
 
 
+def check_space(contract: CodeContract) -> None:
+    """Refuse a contract without a space: two such codes need have nothing in common."""
+    if not contract.space:
+        raise SpaceMismatchError(
+            f"the contract of the codes (method {contract.method!r}) names no space, so nothing "
+            "says which codes they are comparable with; name one: contract.replace(space=...)"
+        )
+
+
+def _comparable(contract: CodeContract) -> tuple[str, int, int, int]:
+    return contract.space, contract.bits, contract.symbol_bits, contract.arity
+
+
+def _described(contract: CodeContract) -> str:
+    symbols = "" if contract.symbol_bits == 1 else f" in {contract.arity}-ary symbols"
+    return f"space {contract.space!r} ({contract.bits} bits{symbols})"
+
+
 def check_producer(
     producer: CodeContract | None,
     own: CodeContract | None,
@@ -152,20 +189,18 @@ def check_producer(
 
     Raises:
         UsageError: The producer is no contract.
-        SpaceMismatchError: Another space, or another artefact of it that was not asked for.
+        SpaceMismatchError: Another space or none, or another artefact of it that was not asked
+            for.
     """
     check_contract(producer)
     if producer is None or own is None:
         return
-    if (producer.space, producer.bits, producer.symbol_bits) != (
-        own.space,
-        own.bits,
-        own.symbol_bits,
-    ):
+    if _comparable(producer) != _comparable(own):
         raise SpaceMismatchError(
-            f"the codes are of space {producer.space!r} ({producer.bits} bits), the index holds "
-            f"{own.space!r} ({own.bits} bits); encode with the model of the index"
+            f"the codes are of {_described(producer)}, the index holds {_described(own)}; encode "
+            "with the model of the index"
         )
+    check_space(producer)
     if other_fingerprint == "refuse" and producer.fingerprint not in fingerprints:
         raise SpaceMismatchError(
             f"the codes come from {producer.fingerprint!r}, another artefact of the same space as "

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal
 
 import numpy.typing as npt
 
-from dsah_infer.contract import CodeContract
+from dsah_infer.contract import CodeContract, check_symbols
 from dsah_infer.errors import ContractError, UsageError
-from dsah_infer.index_arguments import at_least, check_contract, check_form, one_of, to_ids
-from dsah_infer.index_state import Codes, IndexState, OtherFingerprint
+from dsah_infer.index_arguments import (
+    at_least,
+    check_contract,
+    check_form,
+    check_space,
+    one_of,
+    to_ids,
+)
+from dsah_infer.index_state import Codes, IndexState, OtherFingerprint, Producers
 
 __all__ = ["IndexChanges", "OnDuplicate"]
 
@@ -38,24 +45,28 @@ class IndexChanges(IndexState):
             ids: One id from 0 to 2**63 - 2 per code; None continues after the largest so far.
             on_duplicate: What to do with an id that is present or given twice: ``"raise"``,
                 ``"skip"`` the later one, or ``"replace"`` the earlier one.
-            contract: Record of the codes' producer, checked against the index's own. An empty index
-                without one takes it over.
+            contract: Record of the codes' producer, checked against the index's own; it must name
+                its space. An empty index without one takes it over.
             other_fingerprint: Whether another artefact of the same space may add; it is then
                 recorded in `fingerprints`.
 
         Raises:
-            CodeError: Wrong dtype or width, or non-zero padding bits.
+            CodeError: Wrong dtype or width, non-zero padding bits, or a symbol that is none by the
+                contract's arity.
             UsageError: A bad or duplicate id, or no contract; nothing is added then.
             ContractError: A contract of other bits or symbols, or one for an index that has codes
                 but no contract.
-            SpaceMismatchError: Codes of another space, or of another artefact unasked.
+            SpaceMismatchError: Codes of another space or of none, or of another artefact unasked.
         """
         one_of("on_duplicate", on_duplicate, _POLICIES)
-        adopted = self._adopted(contract)
-        packed = self._codes(codes, contract, other_fingerprint)
         rows = None if ids is None else to_ids(ids)
-        with self._recording([contract.fingerprint] if contract else [], adopted):
-            return self._core.add(packed, rows, on_duplicate)
+        with self._writers.now:
+            adopted = self._adopted(contract)
+            packed = self._codes(codes, contract, other_fingerprint)
+            if own := self.contract or adopted:
+                check_symbols(packed, own.symbol_bits, own.arity)
+            with self._recording([contract.fingerprint] if contract else [], adopted):
+                return self._core.add(packed, rows, on_duplicate)
 
     def upsert(
         self,
@@ -67,8 +78,12 @@ class IndexChanges(IndexState):
     ) -> int:
         """Add codes, replacing those whose id is present; of an id given twice the last wins.
 
-        The producer is checked, recorded or taken over as in `add`.
+        The producer is checked, recorded or taken over as in `add`, which raises the same errors.
         """
+        if ids is None:
+            raise UsageError(
+                "upsert: ids = None, expected one id per code; `add` makes up new ones"
+            )
         return self.add(
             codes,
             ids,
@@ -108,13 +123,19 @@ class IndexChanges(IndexState):
         if (other.bits, other.symbol_bits) != (self.bits, self.symbol_bits):
             raise UsageError(f"cannot merge {other!r} into {self!r}: their codes differ in form")
         one_of("on_duplicate", on_duplicate, _POLICIES)
-        contract = other.contract
-        if contract:
-            for fingerprint in other.fingerprints:
-                self._check_producer(contract.replace(fingerprint=fingerprint), other_fingerprint)
-        adopted = self._adopted(contract) if len(other) else None
-        with self._recording(other.fingerprints, adopted):
-            return self._core.merge(other._core, on_duplicate)
+        # Both stay as they are while they are compared; in one order, so that two indexes that
+        # take in each other at once do not wait for one another.
+        first, second = sorted((self._writers, other._writers), key=id)
+        with first.now, second.now if second is not first else nullcontext():
+            contract, fingerprints = other._producers
+            if contract:
+                for fingerprint in fingerprints:
+                    self._check_producer(
+                        contract.replace(fingerprint=fingerprint), other_fingerprint
+                    )
+            adopted = self._adopted(contract) if len(other) else None
+            with self._recording(fingerprints, adopted):
+                return self._core.merge(other._core, on_duplicate)
 
     def _adopted(self, producer: CodeContract | None) -> CodeContract | None:
         """The contract that an index without one takes over with its first codes."""
@@ -122,6 +143,7 @@ class IndexChanges(IndexState):
         if producer is None or self.contract is not None:
             return None
         check_form(producer, self.bits, self.symbol_bits)
+        check_space(producer)
         if len(self):
             raise ContractError(
                 f"the codes have a contract (space {producer.space!r}), the {len(self)} codes of "
@@ -134,15 +156,25 @@ class IndexChanges(IndexState):
     def _recording(
         self, fingerprints: Iterable[str], adopted: CodeContract | None = None
     ) -> Iterator[None]:
-        """Name producers before their codes come in, so that no save lacks them."""
-        before = self.contract, self.fingerprints
-        self.contract = self.contract or adopted
-        if self.contract:
-            self.fingerprints += tuple(f for f in fingerprints if f not in self.fingerprints)
+        """Name producers before their codes come in, so that no save lacks them.
+
+        Only for who holds the lock of the writers: no other may add codes of the same producers
+        meanwhile, whose names would go when this change fails.
+        """
+        before = self._producers
+        contract = before.contract or adopted
+        new = [f for f in fingerprints if f not in before.fingerprints] if contract else []
+        if contract is before.contract and not new:
+            yield
+            return
+        version = self._core.snapshot().version
         try:
+            self._producers = Producers(contract, (*before.fingerprints, *new))
             yield
         except BaseException:
-            self.contract, self.fingerprints = before
+            # Ctrl-C may be heard when the codes are in already; their producers then stay named.
+            if self._core.snapshot().version == version:
+                self._producers = before
             raise
 
     def compact(self) -> None:

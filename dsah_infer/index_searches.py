@@ -15,6 +15,7 @@ from dsah_infer.index_state import Codes, Distances, Ids, IndexState, OtherFinge
 
 __all__ = ["IndexSearches"]
 
+_PADDED = 65536  # results; more are not filled up, which could take any amount of memory
 _PAIR_QUERIES = 1024
 _PAIRS_EACH = 4096
 
@@ -36,7 +37,8 @@ class IndexSearches(IndexState):
 
         Args:
             queries: Packed codes uint8 (m, bytes), or one code (bytes,).
-            k: Results per query, at least 1.
+            k: Results per query, at least 1. Above 65,536 it counts as the number of codes where
+                that is less, so that any ``k`` beyond the index gives all codes.
             allow: Only these may be found: ids, or a boolean mask indexed by id.
             weights: The queries' activations float32 (m, bits). Results are then the exact top-k
                 by (asymmetric distance, Hamming distance, id); the asymmetric distance sums
@@ -51,10 +53,11 @@ class IndexSearches(IndexState):
         Raises:
             UsageError: ``k`` < 1; weights of the wrong shape, not finite, or for symbols.
             CodeError: Wrong dtype or width of the queries, or non-zero padding bits.
-            SpaceMismatchError: Queries of another space, or of another artefact unasked.
+            SpaceMismatchError: Queries of another space or none, or of another artefact unasked.
         """
         packed = self._codes(queries, contract, other_fingerprint, "queries")
-        at_least("k", k, 1)
+        if at_least("k", k, 1) > _PADDED:
+            k = min(k, len(self))
         checked = check_weights(weights, len(packed), self.bits, self.symbol_bits)
         return self._core.search(packed, k, allowed_ids(allow), checked)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 import dsah_infer._core as _core
 from dsah_infer.contract import MAX_BITS, CodeContract, check_codes
+from dsah_infer.fork_lock import ForkSafeLock
 from dsah_infer.index_arguments import (
     at_least,
     check_contract,
@@ -19,12 +20,24 @@ from dsah_infer.index_arguments import (
     one_of,
 )
 
-__all__ = ["Codes", "Distances", "Ids", "IndexState", "OtherFingerprint"]
+__all__ = ["Codes", "Distances", "Ids", "IndexState", "OtherFingerprint", "Producers"]
 
 Codes = npt.NDArray[np.uint8]
 Distances = npt.NDArray[np.int32]
 Ids = npt.NDArray[np.int64]
 OtherFingerprint = Literal["refuse", "accept"]
+
+
+class Producers(NamedTuple):
+    """Whose codes an index holds; in one piece, so that readers never see half a change.
+
+    Attributes:
+        contract: What all of them have in common.
+        fingerprints: The artefacts, the contract's own first.
+    """
+
+    contract: CodeContract | None
+    fingerprints: tuple[str, ...]
 
 
 class IndexState:
@@ -44,15 +57,23 @@ class IndexState:
         self.symbol_bits = at_least("symbol_bits", symbol_bits, 1, 8)
         self._options = core_options(threads, isa, sublinear)
         self._core = _core.Index(self.bits, self.symbol_bits, **self._options)
-        self.contract = check_contract(contract)
-        if contract:
+        if contract := check_contract(contract):
             check_form(contract, self.bits, self.symbol_bits)
-        self.fingerprints: tuple[str, ...] = (contract.fingerprint,) if contract else ()
+        self._producers = Producers(contract, (contract.fingerprint,) if contract else ())
+        self._writers = ForkSafeLock()
         self.sections: dict[str, bytes] = {}
         #: Path and stamp of the mapped file and what it held beside the codes.
-        self._mapped_from: (
-            tuple[str, bytes, CodeContract | None, tuple[str, ...], dict[str, bytes]] | None
-        ) = None
+        self._mapped_from: tuple[str, bytes, Producers, dict[str, bytes]] | None = None
+
+    @property
+    def contract(self) -> CodeContract | None:
+        """Record of the codes' producer."""
+        return self._producers.contract
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Artefacts whose codes are in the index."""
+        return self._producers.fingerprints
 
     @property
     def isa(self) -> str:
@@ -83,4 +104,4 @@ class IndexState:
 
     def _check_producer(self, producer: CodeContract | None, other: OtherFingerprint) -> None:
         one_of("other_fingerprint", other, ("refuse", "accept"))
-        check_producer(producer, self.contract, self.fingerprints, other_fingerprint=other)
+        check_producer(producer, *self._producers, other_fingerprint=other)

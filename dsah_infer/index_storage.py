@@ -15,7 +15,9 @@ import numpy.typing as npt
 import dsah_infer._core as _core
 from dsah_infer.contract import CodeContract
 from dsah_infer.errors import ContractError, IndexFileError, UsageError
+from dsah_infer.fork_lock import ForkSafeLock
 from dsah_infer.index_arguments import Options
+from dsah_infer.index_state import Producers
 
 if TYPE_CHECKING:
     from dsah_infer.index import HammingIndex
@@ -28,6 +30,11 @@ _CONTRACT, _FINGERPRINTS = "contract", "fingerprints"
 
 def save(index: HammingIndex, path: str | os.PathLike[str]) -> None:
     """Write codes, ids, contract and the caller's sections."""
+    # First the codes: writers name producers before they add their codes, so the names that are
+    # read next cover all codes of the snapshot. The other way round, codes of a producer that is
+    # not yet named could come in between.
+    snapshot = index._core.snapshot()
+    contract, fingerprints = index._producers
     sections = dict(index.sections)
     taken = sorted({_CONTRACT, _FINGERPRINTS} & set(sections))
     if taken:
@@ -37,10 +44,10 @@ def save(index: HammingIndex, path: str | os.PathLike[str]) -> None:
             raise UsageError(
                 f"section {name!r} is {type(content).__name__}; sections are bytes by their names"
             )
-    if index.contract:
-        sections[_CONTRACT] = index.contract.to_json().encode()
-        sections[_FINGERPRINTS] = json.dumps(index.fingerprints).encode()
-    index._core.save(_name_of(path), sections)
+    if contract:
+        sections[_CONTRACT] = contract.to_json().encode()
+        sections[_FINGERPRINTS] = json.dumps(fingerprints).encode()
+    _core.save(snapshot, _name_of(path), sections)
 
 
 def load(
@@ -65,18 +72,11 @@ def load(
         raise IndexFileError(f"{path}: its contract is of {contract.bits} bits, its codes {bits}")
     index = cls.__new__(cls)
     index.bits, index.symbol_bits, index._core, index._options = bits, symbol_bits, core, options
-    index.contract, index.sections = contract, sections
-    index.fingerprints = tuple(fingerprints)
+    index._producers, index.sections = Producers(contract, tuple(fingerprints)), sections
+    index._writers = ForkSafeLock()
     where = str(Path(path).resolve())
-    index._mapped_from = (where, stamp, *_record_of(index)) if mapped else None
+    index._mapped_from = (where, stamp, index._producers, dict(sections)) if mapped else None
     return index
-
-
-def _record_of(
-    index: HammingIndex,
-) -> tuple[CodeContract | None, tuple[str, ...], dict[str, bytes]]:
-    """What a file holds beside codes and ids."""
-    return index.contract, index.fingerprints, dict(index.sections)
 
 
 def _stamp(path: str) -> bytes:
@@ -99,11 +99,12 @@ def _name_of(path: str | os.PathLike[str]) -> bytes:
 def reduce(index: HammingIndex) -> tuple[Any, ...]:
     """Pickle a mapped, unchanged index by its path, any other by the bytes of its file.
 
-    So is one whose file was replaced since: the path would lead to another content.
+    By its bytes too if its file was replaced since: the path would lead to another content.
     """
     if index._mapped_from and index._core.unchanged:
-        path_then, stamp, *record = index._mapped_from
-        if tuple(record) == _record_of(index) and _stamp(path_then) == stamp:
+        path_then, stamp, producers, sections = index._mapped_from
+        as_then = (producers, sections) == (index._producers, index.sections)
+        if as_then and _stamp(path_then) == stamp:
             return _open_mapped, (type(index), path_then, index._options, stamp)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index"
@@ -114,7 +115,7 @@ def reduce(index: HammingIndex) -> tuple[Any, ...]:
 def _open_mapped(
     cls: type[HammingIndex], path: str, options: Options, stamp: bytes
 ) -> HammingIndex:
-    index = load(cls, path, True, False, options)
+    index = _load_anywhere(cls, path, True, options)
     if _stamp(path) != stamp:
         raise IndexFileError(f"{path} was replaced since the index that it held was pickled")
     return index
@@ -124,7 +125,23 @@ def _from_bytes(cls: type[HammingIndex], content: bytes, options: Options) -> Ha
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index"
         path.write_bytes(content)
-        return load(cls, str(path), False, True, options)
+        return _load_anywhere(cls, str(path), False, options)
+
+
+def _load_anywhere(
+    cls: type[HammingIndex], path: str, mapped: bool, wanted: Options
+) -> HammingIndex:
+    """Load with what a pickle asks for, on a machine that may lack its instruction set.
+
+    The machine's own choice then takes its place, with the same answers; what was asked for stays
+    in pickles to come, which may reach a machine that has it.
+    """
+    here = wanted
+    if wanted["isa"] not in _core.available_isas():
+        here = {**wanted, "isa": ""}
+    index = load(cls, path, mapped, not mapped, here)
+    index._options = wanted
+    return index
 
 
 def by_rising_id(

@@ -6,13 +6,13 @@ namespace dsah {
 namespace python {
 namespace {
 
-void save(const Index& index, const std::string& path,
+void save(const Snapshot& snapshot, const std::string& path,
           const std::map<std::string, py::bytes>& sections) {
     Sections copies;
     for (const auto& [name, bytes] : sections) copies[name] = bytes;
     Stop stop = stop_on_signal();
     const py::gil_scoped_release free;
-    write_index(*index.snapshot(stop), copies, path, stop);
+    write_index(snapshot, copies, path, stop);
 }
 
 py::tuple load(const std::string& path, bool mapped, bool eager, unsigned threads,
@@ -34,8 +34,8 @@ py::tuple load(const std::string& path, bool mapped, bool eager, unsigned thread
 
 }  // namespace
 
-void bind_files(py::module_& m, IndexClass& index) {
-    index.def("save", &save, py::arg("path"), py::arg("sections"));
+void bind_files(py::module_& m, IndexClass&) {
+    m.def("save", &save, py::arg("snapshot"), py::arg("path"), py::arg("sections"));
     m.def("load", &load, py::arg("path"), py::arg("mapped"), py::arg("eager"),
           py::arg("threads") = 0, py::arg("isa") = "", py::arg("sublinear") = true);
 }

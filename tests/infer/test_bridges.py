@@ -30,7 +30,7 @@ def test_npy_round_trip(bits, tmp_path):
 
 def test_npy_of_symbols(tmp_path):
     contract = CodeContract(method="doh", bits=12, symbol_bits=4, arity=8, info_bits=9)
-    codes = random_codes(np.random.default_rng(2), 30, 12)
+    codes = random_codes(np.random.default_rng(2), 30, 12) & np.uint8(0x77)  # 8-ary
     index = HammingIndex(12, symbol_bits=4, contract=contract)
     index.add(codes)
     bridges.to_npy(index, tmp_path / "a.npy")

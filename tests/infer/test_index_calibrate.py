@@ -31,8 +31,7 @@ def test_calibration_counts_pairs(symbol_bits, tmp_path):
         assert found.same[: radius + 1].sum() == hits
         if pairs:
             assert found.precision[radius] == hits / pairs
-            good = hits / pairs >= 0.9
-            assert good == (radius <= found.radius)
+            assert (hits / pairs >= 0.9) == (radius <= found.radius)  # no dip in these
         expected = 1000 * (inside & ~equal).sum() / upper.sum()
         assert found.expected_false_hits(radius, 1000) == pytest.approx(expected)
     assert found.recall[-1] == 1
@@ -80,11 +79,33 @@ def test_expected_false_hits_are_what_a_gallery_then_shows():
     assert wrong.sum() / 2000 == pytest.approx(found.expected_false_hits(found.radius), rel=0.1)
 
 
+def test_a_mislabelled_duplicate_does_not_hide_the_radius(tmp_path):
+    codes, labels = labelled(np.random.default_rng(2), bits=64)
+    clean = calibrate(codes, labels, bits=64)
+    found = calibrate(
+        np.vstack([codes, codes[:1]]), np.append(labels, (labels[0] + 1) % 5), bits=64
+    )
+    assert found.precision[0] == 0  # the only pair at distance 0 is the wrong one
+    assert clean.radius - 1 <= found.radius <= clean.radius
+    assert found.precision[found.radius] >= 0.95
+    assert (found.precision[found.radius + 1 :] < 0.95).all()
+    found.plot(tmp_path / "plot.png")
+
+
 def test_no_radius_is_precise_enough():
     codes = np.zeros((10, 1), np.uint8)
     assert calibrate(codes, np.arange(10), bits=8).radius is None
     same = calibrate(codes, np.zeros(10, int), bits=8)
     assert same.radius == 8
-    for bad in ({"labels": [0.5] * 10}, {"labels": range(9)}, {"precision": 0}):
+    for bad in (
+        {"labels": [0.5] * 10},
+        {"labels": range(9)},
+        {"labels": [[1], [2, 3]]},
+        {"precision": 0},
+        {"precision": "0.9"},
+        {"precision": float("nan")},
+        {"precision": None},
+        {"bits": 8.0},
+    ):
         with pytest.raises(UsageError):
             calibrate(codes, **{"labels": np.arange(10), "bits": 8, **bad})

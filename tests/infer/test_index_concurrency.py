@@ -121,6 +121,20 @@ def test_indexes_travel_into_processes(method, tmp_path):
     assert len(pickle.loads(pickle.dumps(mapped))) == 60_001
 
 
+def test_a_pickle_opens_where_its_instruction_set_is_missing(tmp_path):
+    index, codes = small_index(100, isa="portable")
+    index.save(tmp_path / "a")
+    mapped = HammingIndex.load(tmp_path / "a", mmap=True, isa="portable")
+    for made in (index, mapped):
+        here = pickle.loads(pickle.dumps(made))
+        assert here.isa == "portable"
+        here._options = {**here._options, "isa": "neon"}  # as if made on another machine
+        there = pickle.loads(pickle.dumps(here))
+        assert there.isa == HammingIndex(64).isa
+        assert there.search(codes[:1], 5)[1].tolist() == index.search(codes[:1], 5)[1].tolist()
+        assert there._options["isa"] == "neon"  # for the way back
+
+
 def test_a_forked_child_searches_with_several_threads():
     index, codes = small_index(200_000, threads=2, sublinear=False)
     expected = index.search(codes[:64], 5)

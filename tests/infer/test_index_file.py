@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import dsah_infer._core as core
 from dsah_infer import HammingIndex
 from dsah_infer.contract import CodeContract
 from dsah_infer.errors import ContractError, IndexFileError, SpaceMismatchError, UsageError
@@ -118,8 +119,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("sections", HOSTILE.values(), ids=HOSTILE)
 def test_sections_that_pass_their_checksums_are_not_trusted(sections, tmp_path):
-    core = HammingIndex(12)._core
-    core.save(os.fsencode(tmp_path / "a"), sections)
+    core.save(HammingIndex(12)._core.snapshot(), os.fsencode(tmp_path / "a"), sections)
     with pytest.raises(IndexFileError):
         HammingIndex.load(tmp_path / "a")
 
@@ -150,6 +150,12 @@ def test_a_mapped_index_is_copied_on_write(tmp_path):
     index.save(path)  # over the very file that is mapped
     again = HammingIndex.load(path)
     assert (len(again), 4 in again, index.get([3]).tolist()) == (70, False, code.tolist())
+    again = pickle.loads(pickle.dumps(index))  # still mapped to the old file: not by its path
+    assert (len(again), again.stats()["mapped"], again.get([3]).tolist()) == (
+        70,
+        False,
+        code.tolist(),
+    )
 
 
 def test_beside_a_mapped_file_structures_are_built_when_asked_for(tmp_path):
@@ -294,7 +300,7 @@ def test_contracts_guard_the_space(tmp_path):
     assert (len(plain), plain.fingerprints) == (len(index), ("f1", "f2"))
     nameless = HammingIndex(12)
     nameless.add(codes[:1])
-    with pytest.raises(UsageError):  # its ids are there already: nothing is taken over
+    with pytest.raises(ContractError, match="have none to compare it with"):
         nameless.merge(index)
     assert (nameless.contract, nameless.fingerprints) == (None, ())
     empty = HammingIndex(12)
@@ -359,6 +365,31 @@ def test_upsert_records_the_producer():
     )
 
 
+def test_codes_of_no_space_are_comparable_with_none():
+    codes, nameless = np.zeros((2, 2), np.uint8), CodeContract(method="mine", bits=12)
+    index = HammingIndex(12, contract=nameless)
+    for other in (nameless, nameless.replace(method="other"), nameless.replace(fingerprint="f")):
+        for put in (index.add, lambda c, **kw: index.search(c, 1, **kw)):
+            with pytest.raises(SpaceMismatchError, match="names no space"):
+                put(codes, contract=other, other_fingerprint="accept")
+    for into in (HammingIndex(12), index):  # neither taken over nor compared
+        full = HammingIndex(12, contract=nameless)
+        full.add(codes)
+        with pytest.raises(SpaceMismatchError, match="names no space"):
+            into.merge(full)
+        with pytest.raises(SpaceMismatchError, match="names no space"):
+            into.add(codes, contract=nameless)
+        assert len(into) == 0
+    assert index.add(codes) == 2
+
+
+def test_symbols_of_another_arity_are_another_kind_of_code():
+    eight = CodeContract(method="doh", bits=16, symbol_bits=4, arity=8, space="s", fingerprint="f")
+    index = HammingIndex(16, symbol_bits=4, contract=eight)
+    with pytest.raises(SpaceMismatchError, match=r"16-ary symbols.*8-ary symbols"):
+        index.add(np.zeros((1, 2), np.uint8), contract=eight.replace(arity=16))
+
+
 @pytest.mark.parametrize(
     ("arity", "symbol_bits"), [(0, 1), (1, 1), (3, 1), (-2, 2), (5, 2), (17, 4), (257, 8)]
 )
@@ -367,6 +398,25 @@ def test_contracts_refuse_symbols_that_cannot_be(arity, symbol_bits):
         CodeContract(method="doh", bits=16, arity=arity, symbol_bits=symbol_bits)
     most = 1 << symbol_bits
     assert CONTRACT.replace(bits=16, arity=most, symbol_bits=symbol_bits).arity == most
+
+
+@pytest.mark.parametrize(
+    ("form", "info_bits", "activations"),
+    [
+        ({"bits": 12}, 12, 12),
+        ({"bits": 64, "symbol_bits": 2, "arity": 4}, 64, 128),
+        ({"bits": 64, "symbol_bits": 4, "arity": 8}, 48, 128),
+        ({"bits": 64, "symbol_bits": 4, "arity": 16}, 64, 256),
+    ],
+)
+def test_contracts_know_what_their_symbols_hold(form, info_bits, activations):
+    contract = CodeContract(method="doh", **form)
+    assert (contract.info_bits, contract.activations) == (info_bits, activations)
+    assert CodeContract.from_json(contract.to_json()) == contract
+    for wrong in ({"info_bits": -5}, {"info_bits": contract.bits + 1}, {"activations": -1}):
+        (name,) = wrong
+        with pytest.raises(ContractError, match=f"{name} = .*, allowed: 1"):
+            contract.replace(**wrong)
 
 
 def test_what_was_changed_beside_a_mapped_file_is_pickled(tmp_path):

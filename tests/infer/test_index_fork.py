@@ -98,6 +98,15 @@ def test_fork_while_another_thread_writes(writer, tmp_path):
     assert in_child(lambda: use_everything(index, codes, tmp_path)) == 0
 
 
+def test_a_child_does_not_wait_for_a_writer_that_it_lacks(tmp_path):
+    index = HammingIndex(64, threads=2)
+    codes = random_codes(np.random.default_rng(2), FIXED, 64)
+    index.add(codes)
+    with index._writers.now:  # as if a thread were about to add
+        assert in_child(lambda: use_everything(index, codes, tmp_path)) == 0
+    index.add(codes[:1])
+
+
 def test_child_of_a_child(tmp_path):
     index = HammingIndex(64, threads=2)
     codes = random_codes(np.random.default_rng(1), FIXED, 64)

@@ -361,6 +361,11 @@ def test_bad_requests_are_named():
         lambda: HammingIndex(12, symbol_bits=8),
         lambda: HammingIndex(12, isa="mmx"),
         lambda: HammingIndex(12, isa=3),
+        lambda: HammingIndex(12, isa="\udcff"),
+        lambda: HammingIndex(12, sublinear="no"),
+        lambda: HammingIndex.load("missing", sublinear=0),
+        lambda: HammingIndex.load("missing", mmap="no"),
+        lambda: HammingIndex.load("missing", verify=np.array(["eager", "lazy"])),
         lambda: HammingIndex.load("missing", isa=3),
         lambda: HammingIndex(12, contract="x"),
         lambda: HammingIndex(12, contract={}),
@@ -379,6 +384,10 @@ def test_bad_requests_are_named():
         lambda: index.search(good, 1, weights=np.full((1, 12), np.nan)),
         lambda: index.search(good, 1, weights=np.full((1, 12), 1e300)),
         lambda: index.search(good, 1, weights="many"),
+        lambda: index.search(good, 1, weights=[["1"] * 12]),
+        lambda: index.search(good, 1, weights=[[10**400] * 12]),
+        lambda: index.search(good, 1, weights=[[1], [1, 2]]),
+        lambda: index.search(good, 1, weights=np.full((1, 12), 1 + 5j)),
         lambda: index.search(good, 1, contract="x"),
         lambda: index.range_search(good, 1, contract="x"),
         lambda: index.count(good, 1, contract="x"),
@@ -392,6 +401,12 @@ def test_bad_requests_are_named():
         lambda: index.save("a\0b"),
         lambda: HammingIndex.load("a\0b"),
         lambda: index.search(good, 1, allow=[0.5]),
+        lambda: index.search(good, 1, allow=[[1], [2, 3]]),
+        lambda: index.add(good, [[1], [2, 3]]),
+        lambda: index.remove([[1], [2, 3]]),
+        lambda: index.upsert(good, None),
+        lambda: index.add(good, on_duplicate=np.array(["raise", "skip"])),
+        lambda: index.add(good, contract=None, other_fingerprint=["refuse"]),
         lambda: index.add(good, [1, 2]),
         lambda: index.add(good, [-1]),
         lambda: index.add(good, [2**63 - 1]),
@@ -405,6 +420,21 @@ def test_bad_requests_are_named():
         with pytest.raises(CodeError):
             index.search(bad, 1)
     assert len(index) == 3
+
+
+@pytest.mark.parametrize("n", [0, 3])
+def test_any_k_beyond_the_index_gives_all_codes(n):
+    index, queries = HammingIndex(12), np.zeros((2, 2), np.uint8)
+    index.add(np.zeros((n, 2), np.uint8))
+    for k in (n + 1, 65_536):  # filled up
+        found, ids = index.search(queries, k)
+        assert (ids == np.append(np.arange(n), np.full(k - n, -1))).all()
+        assert (found[:, n:] == 2**31 - 1).all()
+    for k in (65_537, 2**40, 2**63 - 1):
+        for options in ({}, {"weights": np.ones((2, 12))}):
+            found, ids = index.search(queries, k, **options)
+            assert found.shape == ids.shape == (2, n)
+            assert (ids == np.arange(n)).all()
 
 
 def test_isa_is_taken_from_the_environment(monkeypatch):
