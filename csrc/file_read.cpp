@@ -111,6 +111,16 @@ std::shared_ptr<Memory> load(const Input& in, const std::shared_ptr<Memory>& who
     return memory;
 }
 
+/// The file stores ids one by one as soon as one is missing; in memory they may be few runs.
+void use_runs(Segment& segment, std::size_t rows, Stop& stop) {
+    RunFinder finder(rows);
+    in_steps(rows, kRowsAtOnce, stop, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) finder.take(segment.id(i));
+    });
+    std::vector<Run> runs = std::move(finder).runs();
+    if (!runs.empty()) segment.keep_runs(std::move(runs));
+}
+
 std::uint64_t checksum(const std::uint8_t* data, std::size_t size, Stop& stop) {
     Hash64 hash;
     in_steps(size, kBytesAtOnce, stop,
@@ -223,8 +233,9 @@ IndexFile read_index(int fd, const std::string& name, bool mapped, Verify verify
     }
     if (!segment->codes || (stored_ids && !segment->ids))
         in.fail("is damaged: its codes or ids are missing");
-    file.segment = std::move(segment);
+    file.segment = segment;
     if (verify == Verify::eager) file.verify(stop);
+    if (verify == Verify::eager && !mapped && stored_ids) use_runs(*segment, file.rows, stop);
     return file;
 }
 

@@ -156,7 +156,7 @@ bool counts_up(const Snapshot& snapshot, std::int64_t& first, Stop& stop) {
     first = 0;
     if (snapshot.pieces.size() == 1 && !snapshot.alive && !snapshot.pieces[0].segment->ids) {
         first = snapshot.pieces[0].segment->id_base;
-        return true;
+        return snapshot.pieces[0].segment->runs.empty();
     }
     bool run = true;
     std::int64_t expected = -1;

@@ -1,4 +1,5 @@
-// From ids to rows; built on first use, 8 to 16 bytes per row.
+// From ids to rows. Where ids are runs the snapshot knows their rows; for ids that are stored one
+// by one there is a table, built on first use, of 8 to 16 bytes each, twice that where it grows.
 #pragma once
 
 #include <cstdint>
