@@ -1,10 +1,8 @@
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cstring>
 
+#include "descriptor.hpp"
 #include "file.hpp"
 #include "file_format.hpp"
 #include "hash64.hpp"
@@ -92,13 +90,6 @@ std::vector<FileSection> read_table(const Input& in, const FileHeader& header) {
     if (end != in.size()) in.fail("is damaged: it has bytes behind its last section");
     return table;
 }
-
-class Fd {
-  public:
-    explicit Fd(int fd) : fd(fd) {}
-    ~Fd() { close(fd); }
-    const int fd;
-};
 
 /// Keeps the mapping of the whole file alive for a view of one section.
 std::shared_ptr<Memory> load(const Input& in, const std::shared_ptr<Memory>& whole,
@@ -240,9 +231,10 @@ IndexFile read_index(int fd, const std::string& name, bool mapped, Verify verify
 }
 
 IndexFile read_index(const std::string& path, bool mapped, Verify verify, Stop& stop) {
-    const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (fd.fd < 0) throw IoError("cannot open", path, errno);
-    return read_index(fd.fd, path, mapped, verify, stop);
+    // Not to wait for a writer, if this is a pipe: it is refused as no regular file.
+    const Descriptor file(open_file(path, O_RDONLY | O_NONBLOCK, 0, stop));
+    if (file.number() < 0) throw IoError("cannot open", path, errno);
+    return read_index(file.number(), path, mapped, verify, stop);
 }
 
 }  // namespace dsah
