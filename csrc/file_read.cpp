@@ -1,5 +1,6 @@
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "descriptor.hpp"
@@ -51,6 +52,10 @@ class Input {
     std::uint64_t size_ = 0;
 };
 
+bool all_zero(const char* bytes, std::size_t count) {
+    return std::all_of(bytes, bytes + count, [](char byte) { return byte == 0; });
+}
+
 FileHeader read_header(const Input& in) {
     FileHeader header;
     if (in.size() < sizeof header) in.fail("is not a dsah index file (too short)");
@@ -77,14 +82,21 @@ std::vector<FileSection> read_table(const Input& in, const FileHeader& header) {
     hash.update(&header, offsetof(FileHeader, checksum));
     hash.update(table.data(), table_bytes);
     if (hash.digest() != header.checksum) in.fail("is damaged: its header fails the checksum");
-    // Sections follow one another without overlap, gap or trailing bytes: one file, one reading.
+    // Sections follow one another without overlap, gap or trailing bytes, and what fills up names
+    // and places is zero: nothing can hide in a file.
     std::uint64_t end = sizeof header + table_bytes;
     for (const FileSection& section : table) {
         if (section.offset != aligned(end) || section.offset > in.size() ||
             section.bytes > in.size() - section.offset)
             in.fail("is damaged: a section lies outside the file");
-        if (section.name[0] == 0 || section.name[sizeof section.name - 1] != 0)
+        char between[kAlign];
+        in.read(end, between, section.offset - end);
+        const std::size_t length = strnlen(section.name, sizeof section.name);
+        if (length == 0 || length == sizeof section.name)
             in.fail("is damaged: a section has no name");
+        if (!all_zero(section.name + length, sizeof section.name - length) ||
+            !all_zero(between, section.offset - end))
+            in.fail("is damaged: it has bytes beside its sections");
         end = section.offset + section.bytes;
     }
     if (end != in.size()) in.fail("is damaged: it has bytes behind its last section");
@@ -154,6 +166,7 @@ void IndexFile::verify(Stop& stop) const {
     if (!segment->ids) return;
     if (checksum(segment->ids->data(), segment->ids->size(), stop) != ids_checksum)
         fail("its ids fail the checksum");
+    if (segment->id(0) != segment->id_base) fail("its first id is not the one in its header");
     std::int64_t previous = -1;
     in_steps(rows, kRowsAtOnce, stop, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
@@ -187,7 +200,8 @@ IndexFile read_index(int fd, const std::string& name, bool mapped, Verify verify
     file.next_id = header.next_id;
     const auto rows = static_cast<std::int64_t>(header.rows);
     if (header.next_id < 0 || header.id_base < 0 || header.id_base > INT64_MAX - rows ||
-        (rows && !stored_ids && (header.id_base + rows > header.next_id || !file.ascending)))
+        (rows && !stored_ids && (header.id_base + rows > header.next_id || !file.ascending)) ||
+        (!rows && (stored_ids || header.id_base)))
         in.fail("is damaged: its ids are out of range");
 
     std::shared_ptr<Memory> whole = mapped ? Memory::map(in.fd(), in.name(), in.size()) : nullptr;
