@@ -46,15 +46,24 @@ class IdMap::Slots {
         ++used_;
     }
 
-    std::size_t find(const Snapshot& snapshot, std::int64_t id) const {
+    /// Adds to `passed` the removed rows that it steps over.
+    std::size_t find(const Snapshot& snapshot, std::int64_t id, std::size_t& passed) const {
         std::uint32_t slot;
         for (std::size_t at = home(id); (slot = load(at)) != 0; at = (at + 1) & (count_ - 1)) {
             const std::size_t row = slot - 1;
             // A reader's snapshot may be older than the map and not hold this row yet.
-            if (row < snapshot.span && snapshot.is_alive(row) && snapshot.id(row) == id) return row;
+            if (row >= snapshot.span) continue;
+            if (!snapshot.is_alive(row))
+                ++passed;
+            else if (snapshot.id(row) == id)
+                return row;
         }
         return kNoRow;
     }
+    void note_passed(std::size_t rows) const { passed_.fetch_add(rows, std::memory_order_relaxed); }
+    /// Whether look-ups have stepped over so many removed rows that making the slots anew, without
+    /// them, costs no more. An id that is replaced again and again leaves a row each time.
+    bool worn() const { return passed_.load(std::memory_order_relaxed) > count_; }
 
   private:
     std::uint32_t* slots() const { return reinterpret_cast<std::uint32_t*>(memory_->data()); }
@@ -73,6 +82,7 @@ class IdMap::Slots {
     std::uint64_t since_;
     std::shared_ptr<Memory> memory_;
     std::atomic<std::size_t> covered_{0};
+    mutable std::atomic<std::size_t> passed_{0};
 };
 
 std::shared_ptr<IdMap::Slots> IdMap::present() const {
@@ -107,7 +117,8 @@ bool IdMap::extend(Slots& slots, const Snapshot& snapshot, Stop& stop) {
 /// Slots that hold every live row of the snapshot.
 std::shared_ptr<const IdMap::Slots> IdMap::up_to_date(const Snapshot& snapshot, Stop& stop) {
     const auto serves = [&](const std::shared_ptr<Slots>& slots) {
-        return slots && slots->since() <= snapshot.version && slots->covered() >= snapshot.span;
+        return slots && slots->since() <= snapshot.version && slots->covered() >= snapshot.span &&
+               !slots->worn();
     };
     auto slots = present();
     if (serves(slots)) return slots;
@@ -116,7 +127,8 @@ std::shared_ptr<const IdMap::Slots> IdMap::up_to_date(const Snapshot& snapshot, 
     if (serves(slots)) return slots;
     // A snapshot from before the slots were last made anew gets some of its own.
     const bool outdated = slots && slots->since() > snapshot.version;
-    if (slots && !outdated && extend(*slots, snapshot, stop)) return slots;
+    const bool usable = slots && !outdated && !slots->worn();
+    if (usable && extend(*slots, snapshot, stop)) return slots;
     // Anew, without what was removed by now, and with room to grow if it has grown before.
     std::size_t rows = 0;
     for_each_stored(snapshot, stop, [&](const Piece&, std::size_t) { ++rows; });
@@ -137,13 +149,15 @@ std::vector<std::size_t> IdMap::find(const Snapshot& snapshot, const std::int64_
     rows.reserve(count);
     const auto slots = stores_ids(snapshot) ? up_to_date(snapshot, stop) : nullptr;
     in_steps(count, 16384, stop, [&](std::size_t begin, std::size_t end) {
+        std::size_t passed = 0;
         for (std::size_t i = begin; i < end; ++i) {
             std::size_t row = snapshot.row_in_runs(ids[i]);
             if (row != kNoRow && !snapshot.is_alive(row)) row = kNoRow;
             // An id that was removed from a run may have come back among the stored ones.
-            if (row == kNoRow && slots) row = slots->find(snapshot, ids[i]);
+            if (row == kNoRow && slots) row = slots->find(snapshot, ids[i], passed);
             rows.push_back(row);
         }
+        if (passed) slots->note_passed(passed);
     });
     return rows;
 }

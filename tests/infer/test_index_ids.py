@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -85,3 +87,19 @@ def test_any_ids_in_any_order_of_changes(seed, tmp_path):
         model.check(loaded)
         loaded.compact()
         model.check(loaded)
+
+
+def test_replacing_one_id_again_and_again_does_not_become_slower():
+    index = HammingIndex(64, sublinear=False)
+    index.add(random_codes(np.random.default_rng(0), 200_000, 64), np.arange(200_000) * 3)
+    code, spent = np.zeros((1, 8), np.uint8), []
+    for turn in range(10):
+        start = time.process_time()
+        for number in range(2000):
+            code[0, 0] = number % 256
+            index.upsert(code, [300])
+        spent.append(time.process_time() - start)
+        assert index.get([300]).tolist() == code.tolist(), turn
+    assert len(index) == 200_000
+    # Each leaves a removed row behind: looking through them all would cost ten times as much.
+    assert min(spent[-3:]) < 4 * min(spent[:3])
