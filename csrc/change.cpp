@@ -8,33 +8,118 @@
 namespace dsah {
 namespace {
 
-constexpr std::size_t kRunWorthPiece = 4096;  // shorter runs of ids are stored one by one
-constexpr std::size_t kLargestStep = std::size_t{1} << 22;
+constexpr std::size_t kRunsWorthPiece = 4096;  // rows; fewer, and their ids are stored
+constexpr std::size_t kMostPieces = 4096;      // or fewer rows than this share of all
+constexpr std::size_t kStoredAtFirst = 4096;
+constexpr std::size_t kLargestRoom = std::size_t{1} << 22;
 constexpr std::size_t kRowsAtOnce = 65536;
 
-/// The last segment if it can take these rows, else a new one behind it.
-Segment* segment_for(Snapshot& next, std::size_t count, bool with_ids, std::int64_t first_id,
-                     std::size_t reserved) {
-    if (!next.pieces.empty()) {
-        const Piece& last = next.pieces.back();
-        const Segment& segment = *last.segment;
-        const bool continues = !segment.ids && !with_ids &&
-                               segment.id_base + static_cast<std::int64_t>(last.rows) == first_id;
-        if (segment.writable && segment.capacity - last.rows >= count && (segment.ids || continues))
-            return const_cast<Segment*>(&segment);  // only the writer gets here
-    }
-    const std::size_t step = std::min(next.live / 2, kLargestStep);
+std::shared_ptr<Segment> new_segment(const Layout& layout, std::size_t rows) {
     auto segment = std::make_shared<Segment>();
-    segment->capacity = Layout::padded(std::max({count, step, reserved, std::size_t{256}}));
-    segment->codes = Memory::allocate(next.layout.size_bytes(segment->capacity));
-    if (with_ids) segment->ids = Memory::allocate(segment->capacity * 8);
-    segment->id_base = first_id;
+    segment->capacity = Layout::padded(rows);
+    segment->codes = Memory::allocate(layout.size_bytes(rows));
     segment->writable = true;
+    return segment;
+}
+
+/// Rows that can still come into this piece.
+std::size_t room(const Piece& piece) {
+    const Segment& segment = *piece.segment;
+    if (!segment.writable) return 0;
+    const std::size_t most = segment.ids ? segment.ids->size() / 8 : segment.capacity;
+    return std::min(most, segment.capacity) - piece.rows;
+}
+
+/// Memory for new rows: what the last piece leaves, if that is enough. Else new memory with room
+/// for a quarter of what is there, so that a growing index has few pieces, and what was left is
+/// given back.
+std::shared_ptr<Segment> segment_behind(Snapshot& next, std::size_t count, std::size_t reserved) {
+    const Layout& layout = next.layout;
+    if (!next.pieces.empty() && next.pieces.back().segment->writable) {
+        const Piece& piece = next.pieces.back();
+        auto& last = const_cast<Segment&>(*piece.segment);  // only the writer gets here
+        const std::size_t used = Layout::padded(piece.rows), left = last.capacity - used;
+        if (left >= count) {
+            auto segment = std::make_shared<Segment>();
+            segment->codes =
+                Memory::view(last.codes, layout.size_bytes(used), layout.size_bytes(left));
+            segment->capacity = left;
+            segment->writable = true;
+            return segment;
+        }
+        last.codes->shrink(layout.size_bytes(used));
+        last.capacity = used;
+    }
+    return new_segment(layout, std::max({count, reserved, std::min(next.span / 4, kLargestRoom)}));
+}
+
+/// Memory for the ids of new rows, likewise behind those that were stored last.
+std::shared_ptr<Memory> ids_behind(Snapshot& next, std::size_t count) {
+    std::size_t stored = 0;
+    const Piece* last = nullptr;
+    for (const Piece& piece : next.pieces) {
+        if (!piece.segment->ids) continue;
+        stored += piece.rows;
+        last = &piece;
+    }
+    if (last && last->segment->writable) {
+        Memory& ids = *last->segment->ids;
+        const std::size_t used = 8 * last->rows;
+        if (ids.size() - used >= 8 * count)
+            return Memory::view(last->segment->ids, used, ids.size() - used);
+        ids.shrink(used);
+    }
+    return Memory::allocate(8 *
+                            std::max({count, kStoredAtFirst, std::min(stored / 4, kLargestRoom)}));
+}
+
+/// Whether no id of these runs lies in a run already, not even a removed one.
+bool apart(const Snapshot& next, const std::vector<Run>& runs, std::size_t count) {
+    for (std::size_t r = 0; r < runs.size(); ++r) {
+        const std::size_t end = r + 1 < runs.size() ? runs[r + 1].row : count;
+        const auto last = runs[r].id + static_cast<std::int64_t>(end - runs[r].row) - 1;
+        const auto at =
+            std::lower_bound(next.runs->begin(), next.runs->end(), runs[r].id,
+                             [](const Run& run, std::int64_t id) { return run.id < id; });
+        if (at != next.runs->end() && at->id <= last) return false;
+        if (next.row_in_runs(runs[r].id) != kNoRow) return false;
+    }
+    return true;
+}
+
+/// Whether ids are better stored one by one than kept as these runs. A piece of their own is for
+/// runs that are long beside what is there.
+bool better_stored(const Snapshot& next, const std::vector<Run>& runs, std::size_t count) {
+    if (runs.empty()) return true;
+    if (count >= std::max(kRunsWorthPiece, next.live / kMostPieces)) return false;
+    if (runs.size() > 1) return true;
+    if (next.pieces.empty()) return false;
+    const Piece& last = next.pieces.back();
+    return !last.segment->ids || room(last) >= count;
+}
+
+/// The piece for new rows: the last one if it can take them, else a new one. `runs` are those of
+/// their ids; none if they must be stored.
+Piece& piece_for(Snapshot& next, std::size_t count, const std::vector<Run>& runs,
+                 std::size_t reserved) {
+    Piece* last = next.pieces.empty() ? nullptr : &next.pieces.back();
+    const bool continues =
+        last && !last->segment->ids && runs.size() == 1 && last->last_id + 1 == runs[0].id;
+    const bool stored = !continues && better_stored(next, runs, count);
+    const bool fits = stored ? last && last->segment->ids : continues;
+    if (fits && room(*last) >= count) return *last;
+
+    auto segment = segment_behind(next, count, reserved);
+    if (stored)
+        segment->ids = ids_behind(next, std::max(count, reserved));
+    else
+        segment->keep_runs(runs);
     Piece piece;
-    piece.segment = segment;
+    piece.segment = std::move(segment);
     piece.first = Layout::padded(next.span);
-    next.pieces.push_back(piece);
-    return segment.get();
+    note_runs(next, piece);
+    next.pieces.push_back(std::move(piece));
+    return next.pieces.back();
 }
 
 void copy_open_block(const Layout& layout, Piece& piece) {
@@ -51,24 +136,39 @@ void copy_open_block(const Layout& layout, Piece& piece) {
 std::shared_ptr<Snapshot> empty_snapshot(const Layout& layout) {
     auto snapshot = std::make_shared<Snapshot>();
     snapshot->layout = layout;
+    snapshot->runs = std::make_shared<const std::vector<Run>>();
     snapshot->id_map = std::make_shared<IdMap>();
     return snapshot;
 }
 
+void note_runs(Snapshot& next, const Piece& piece) {
+    if (piece.segment->ids) return;
+    std::vector<Run> added = piece.segment->runs;
+    if (added.empty()) added.push_back({0, piece.segment->id_base});
+    for (Run& run : added) run.row += piece.first;
+    const auto before = [](const Run& a, const Run& b) { return a.id < b.id; };
+    std::sort(added.begin(), added.end(), before);
+    auto all = std::make_shared<std::vector<Run>>();
+    all->reserve(next.runs->size() + added.size());
+    std::merge(next.runs->begin(), next.runs->end(), added.begin(), added.end(),
+               std::back_inserter(*all), before);
+    next.runs = std::move(all);
+}
+
 GivenIds::GivenIds(const std::int64_t* ids, std::size_t n, Stop& stop) : data(ids), count(n) {
     if (!ids) return;
+    RunFinder finder(count);
     in_steps(count, kRowsAtOnce, stop, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
             if (ids[i] < 0 || ids[i] == std::numeric_limits<std::int64_t>::max())
                 throw Error(Fault::usage,
                             "ids must be from 0 to 2**63 - 2, got " + std::to_string(ids[i]));
-            if (i) {
-                run = run && ids[i] == ids[i - 1] + 1;
-                rising = rising && ids[i] > ids[i - 1];
-            }
+            rising = rising && (i == 0 || ids[i] > ids[i - 1]);
             largest = std::max(largest, ids[i]);
+            finder.take(ids[i]);
         }
     });
+    runs = std::move(finder).runs();
 }
 
 void append(Snapshot& next, const std::uint8_t* packed, const GivenIds& ids, std::size_t reserved,
@@ -79,14 +179,12 @@ void append(Snapshot& next, const std::uint8_t* packed, const GivenIds& ids, std
         throw Error(Fault::usage, "one index holds at most " + std::to_string(kMaxRows) +
                                       " codes; compact() frees the places of removed ones");
     const std::int64_t first_id = ids.data ? ids.data[0] : next.next_id;
-    bool one_by_one = ids.data != nullptr;
-    if (ids.data && ids.run) {
-        const bool fits = !next.pieces.empty() && !next.pieces.back().segment->ids &&
-                          next.pieces.back().last_id + 1 == first_id;
-        one_by_one = !fits && count < kRunWorthPiece;
-    }
-    Segment* segment = segment_for(next, count, one_by_one, first_id, reserved);
-    Piece& piece = next.pieces.back();
+    const bool beyond = !ids.data || (ids.rising && first_id >= next.next_id);
+    std::vector<Run> runs = ids.runs;
+    if (!ids.data) runs.push_back({0, first_id});
+    if (!beyond && !apart(next, runs, count)) runs.clear();
+    Piece& piece = piece_for(next, count, runs, reserved);
+    const Segment* segment = piece.segment.get();
     in_steps(count, kRowsAtOnce, stop, [&](std::size_t begin, std::size_t end) {
         next.layout.store(segment->codes->data(), piece.rows + begin,
                           packed + begin * next.layout.bytes, end - begin);
@@ -95,7 +193,7 @@ void append(Snapshot& next, const std::uint8_t* packed, const GivenIds& ids, std
         for (std::size_t i = begin; i < end; ++i)
             out[i] = ids.data ? ids.data[i] : first_id + static_cast<std::int64_t>(i);
     });
-    next.ascending = next.ascending && (!ids.data || (ids.data[0] >= next.next_id && ids.rising));
+    next.ascending = next.ascending && beyond;
     piece.rows += count;
     piece.last_id = piece.id(piece.rows - 1);
     copy_open_block(next.layout, piece);
@@ -136,34 +234,35 @@ std::shared_ptr<Snapshot> compacted(const Snapshot& now, Stop& stop) {
     next->generation = now.generation + 1;
     next->next_id = now.next_id;
     if (now.live == 0) return next;
-    auto segment = std::make_shared<Segment>();
-    segment->capacity = Layout::padded(now.live);
-    segment->codes = Memory::allocate(layout.size_bytes(segment->capacity));
-    segment->ids = Memory::allocate(segment->capacity * 8);
-    segment->writable = true;
-    auto* ids = reinterpret_cast<std::int64_t*>(segment->ids->data());
-    std::vector<std::uint8_t> code(layout.bytes);
-    std::size_t rows = 0;
-    bool run = true;
+    RunFinder finder(now.live);
+    std::int64_t last_id = -1;
     now.for_each_live(stop, [&](std::size_t, const Piece& piece, std::size_t i) {
-        layout.fetch(piece.codes(), i, code.data());
-        layout.store(segment->codes->data(), rows, code.data(), 1);
-        ids[rows] = piece.id(i);
-        if (rows) {
-            run = run && ids[rows] == ids[rows - 1] + 1;
-            next->ascending = next->ascending && ids[rows] > ids[rows - 1];
-        }
-        ++rows;
+        const std::int64_t id = piece.id(i);
+        next->ascending = next->ascending && id > last_id;
+        finder.take(id);
+        last_id = id;
     });
+    std::vector<Run> runs = std::move(finder).runs();
+    auto segment = new_segment(layout, now.live);
     Piece piece;
-    piece.rows = rows;
-    piece.last_id = ids[rows - 1];
-    segment->id_base = ids[0];
-    if (run) segment->ids = nullptr;
+    now.for_each_live_run(stop, [&](const std::uint8_t* codes, std::size_t row, std::size_t count) {
+        layout.copy(segment->codes->data(), piece.rows, codes, row, count);
+        piece.rows += count;
+    });
+    if (runs.empty()) {
+        segment->ids = Memory::allocate(8 * now.live);
+        auto* ids = reinterpret_cast<std::int64_t*>(segment->ids->data());
+        now.for_each_live(
+            stop, [&](std::size_t, const Piece& from, std::size_t i) { *ids++ = from.id(i); });
+    } else {
+        segment->keep_runs(std::move(runs));
+    }
     piece.segment = std::move(segment);
+    piece.last_id = last_id;
     copy_open_block(layout, piece);
+    note_runs(*next, piece);
+    next->live = next->span = piece.rows;
     next->pieces.push_back(std::move(piece));
-    next->live = next->span = rows;
     return next;
 }
 

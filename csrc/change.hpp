@@ -20,7 +20,7 @@ std::shared_ptr<Snapshot> empty_snapshot(const Layout& layout);
 struct GivenIds {
     const std::int64_t* data = nullptr;  ///< null: count up from the next free id
     std::size_t count = 0;
-    bool run = true;            ///< each is one more than the one before
+    std::vector<Run> runs;      ///< that they are; empty if those are many or `data` is null
     bool rising = true;         ///< each is more than the one before
     std::int64_t largest = -1;  ///< of those in `data`
 
@@ -32,6 +32,9 @@ struct GivenIds {
 /// Throws Error(usage) if an index cannot hold that many.
 void append(Snapshot& next, const std::uint8_t* packed, const GivenIds& ids, std::size_t reserved,
             Stop& stop);
+
+/// Notes the runs of a piece among those of the snapshot.
+void note_runs(Snapshot& next, const Piece& piece);
 
 /// Marks rows as removed; returns how many were not yet.
 std::size_t bury(Snapshot& next, const std::vector<std::size_t>& rows, Stop& stop);

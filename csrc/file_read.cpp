@@ -1,10 +1,9 @@
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <cstring>
 
+#include "descriptor.hpp"
 #include "file.hpp"
 #include "file_format.hpp"
 #include "hash64.hpp"
@@ -53,6 +52,10 @@ class Input {
     std::uint64_t size_ = 0;
 };
 
+bool all_zero(const char* bytes, std::size_t count) {
+    return std::all_of(bytes, bytes + count, [](char byte) { return byte == 0; });
+}
+
 FileHeader read_header(const Input& in) {
     FileHeader header;
     if (in.size() < sizeof header) in.fail("is not a dsah index file (too short)");
@@ -79,26 +82,26 @@ std::vector<FileSection> read_table(const Input& in, const FileHeader& header) {
     hash.update(&header, offsetof(FileHeader, checksum));
     hash.update(table.data(), table_bytes);
     if (hash.digest() != header.checksum) in.fail("is damaged: its header fails the checksum");
-    // Sections follow one another without overlap, gap or trailing bytes: one file, one reading.
+    // Sections follow one another without overlap, gap or trailing bytes, and what fills up names
+    // and places is zero: nothing can hide in a file.
     std::uint64_t end = sizeof header + table_bytes;
     for (const FileSection& section : table) {
         if (section.offset != aligned(end) || section.offset > in.size() ||
             section.bytes > in.size() - section.offset)
             in.fail("is damaged: a section lies outside the file");
-        if (section.name[0] == 0 || section.name[sizeof section.name - 1] != 0)
+        char between[kAlign];
+        in.read(end, between, section.offset - end);
+        const std::size_t length = strnlen(section.name, sizeof section.name);
+        if (length == 0 || length == sizeof section.name)
             in.fail("is damaged: a section has no name");
+        if (!all_zero(section.name + length, sizeof section.name - length) ||
+            !all_zero(between, section.offset - end))
+            in.fail("is damaged: it has bytes beside its sections");
         end = section.offset + section.bytes;
     }
     if (end != in.size()) in.fail("is damaged: it has bytes behind its last section");
     return table;
 }
-
-class Fd {
-  public:
-    explicit Fd(int fd) : fd(fd) {}
-    ~Fd() { close(fd); }
-    const int fd;
-};
 
 /// Keeps the mapping of the whole file alive for a view of one section.
 std::shared_ptr<Memory> load(const Input& in, const std::shared_ptr<Memory>& whole,
@@ -109,6 +112,16 @@ std::shared_ptr<Memory> load(const Input& in, const std::shared_ptr<Memory>& who
         in.read(section.offset + begin, memory->data() + begin, end - begin);
     });
     return memory;
+}
+
+/// The file stores ids one by one as soon as one is missing; in memory they may be few runs.
+void use_runs(Segment& segment, std::size_t rows, Stop& stop) {
+    RunFinder finder(rows);
+    in_steps(rows, kRowsAtOnce, stop, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) finder.take(segment.id(i));
+    });
+    std::vector<Run> runs = std::move(finder).runs();
+    if (!runs.empty()) segment.keep_runs(std::move(runs));
 }
 
 std::uint64_t checksum(const std::uint8_t* data, std::size_t size, Stop& stop) {
@@ -153,6 +166,7 @@ void IndexFile::verify(Stop& stop) const {
     if (!segment->ids) return;
     if (checksum(segment->ids->data(), segment->ids->size(), stop) != ids_checksum)
         fail("its ids fail the checksum");
+    if (segment->id(0) != segment->id_base) fail("its first id is not the one in its header");
     std::int64_t previous = -1;
     in_steps(rows, kRowsAtOnce, stop, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
@@ -186,7 +200,8 @@ IndexFile read_index(int fd, const std::string& name, bool mapped, Verify verify
     file.next_id = header.next_id;
     const auto rows = static_cast<std::int64_t>(header.rows);
     if (header.next_id < 0 || header.id_base < 0 || header.id_base > INT64_MAX - rows ||
-        (rows && !stored_ids && (header.id_base + rows > header.next_id || !file.ascending)))
+        (rows && !stored_ids && (header.id_base + rows > header.next_id || !file.ascending)) ||
+        (!rows && (stored_ids || header.id_base)))
         in.fail("is damaged: its ids are out of range");
 
     std::shared_ptr<Memory> whole = mapped ? Memory::map(in.fd(), in.name(), in.size()) : nullptr;
@@ -223,15 +238,17 @@ IndexFile read_index(int fd, const std::string& name, bool mapped, Verify verify
     }
     if (!segment->codes || (stored_ids && !segment->ids))
         in.fail("is damaged: its codes or ids are missing");
-    file.segment = std::move(segment);
+    file.segment = segment;
     if (verify == Verify::eager) file.verify(stop);
+    if (verify == Verify::eager && !mapped && stored_ids) use_runs(*segment, file.rows, stop);
     return file;
 }
 
 IndexFile read_index(const std::string& path, bool mapped, Verify verify, Stop& stop) {
-    const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (fd.fd < 0) throw IoError("cannot open", path, errno);
-    return read_index(fd.fd, path, mapped, verify, stop);
+    // Not to wait for a writer, if this is a pipe: it is refused as no regular file.
+    const Descriptor file(open_file(path, O_RDONLY | O_NONBLOCK, 0, stop));
+    if (file.number() < 0) throw IoError("cannot open", path, errno);
+    return read_index(file.number(), path, mapped, verify, stop);
 }
 
 }  // namespace dsah

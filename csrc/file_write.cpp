@@ -1,97 +1,16 @@
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <atomic>
-#include <cerrno>
 #include <cstring>
 
 #include "file.hpp"
 #include "file_format.hpp"
+#include "file_output.hpp"
 #include "hash64.hpp"
 
 namespace dsah {
 namespace {
 
 constexpr std::size_t kBytesAtOnce = std::size_t{1} << 20;
-constexpr std::size_t kBytesUnderWay = std::size_t{4} << 20;
 constexpr std::size_t kChunkRows = 64 * 1024;  // a multiple of the block of 64 rows
-
-/// A temporary file in the target's folder that either becomes the target or vanishes.
-class Output {
-  public:
-    Output(const std::string& path, Stop& stop) : path_(path), stop_(stop) {
-        static std::atomic<unsigned> serial{0};
-        temporary_ = path + ".tmp-" + std::to_string(getpid()) + "-" + std::to_string(serial++);
-        fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd_ < 0) fail("create");
-    }
-    ~Output() {
-        if (fd_ >= 0) close(fd_);
-        if (!done_) unlink(temporary_.c_str());
-    }
-
-    void write(const void* data, std::size_t bytes) {
-        const auto* p = static_cast<const std::uint8_t*>(data);
-        while (bytes) {
-            stop_.check();
-            const ssize_t put = ::write(fd_, p, std::min(bytes, kBytesAtOnce));
-            if (put < 0 && errno == EINTR) continue;
-            if (put < 0) fail("write");
-            p += put;
-            at_ += static_cast<std::uint64_t>(put);
-            bytes -= static_cast<std::size_t>(put);
-            if (at_ - sent_ >= kBytesUnderWay) send();
-        }
-    }
-    void pad_to(std::uint64_t offset) {
-        static const char zeros[kAlign] = {};
-        write(zeros, offset - at_);
-    }
-    void overwrite_start(const void* data, std::size_t bytes) {
-        if (pwrite(fd_, data, bytes, 0) != static_cast<ssize_t>(bytes)) fail("write");
-    }
-    std::uint64_t at() const { return at_; }
-
-    /// Data first, then the name, then the folder that holds the name.
-    void commit() {
-        if (fsync(fd_) != 0) fail("flush");
-        if (rename(temporary_.c_str(), path_.c_str()) != 0) fail("rename");
-        done_ = true;
-        const auto slash = path_.rfind('/');
-        const std::string folder = slash == std::string::npos ? "." : path_.substr(0, slash + 1);
-        const int dir = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (dir >= 0) {
-            fsync(dir);
-            close(dir);
-        }
-    }
-
-  private:
-    [[noreturn]] void fail(const std::string& what) {
-        throw IoError("cannot " + what, path_, errno);
-    }
-    /// Starts writing to disk what is in memory, having waited for the part before it. So the disk
-    /// is busy all the time and the last flush, which nothing can stop, has little left to do.
-    void send() {
-        const auto from = static_cast<off_t>(before_), size = static_cast<off_t>(sent_ - before_);
-        if (size) sync_file_range(fd_, from, size, kWait);
-        sync_file_range(fd_, static_cast<off_t>(sent_), static_cast<off_t>(at_ - sent_),
-                        SYNC_FILE_RANGE_WRITE);  // a file system that cannot will do it later
-        before_ = sent_;
-        sent_ = at_;
-    }
-
-    static constexpr unsigned kWait =
-        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    std::string path_, temporary_;
-    Stop& stop_;
-    std::uint64_t before_ = 0, sent_ = 0;  // on disk up to here; on its way up to here
-    int fd_ = -1;
-    bool done_ = false;
-    std::uint64_t at_ = 0;
-};
 
 /// Writes one section and notes its place and checksum.
 class SectionWriter {
@@ -100,7 +19,8 @@ class SectionWriter {
         : out_(out), entry_(entry) {
         std::memset(&entry, 0, sizeof entry);
         std::memcpy(entry.name, name.data(), name.size());
-        out.pad_to(aligned(out.at()));
+        static const char zeros[kAlign] = {};
+        out.write(zeros, aligned(out.at()) - out.at());
         entry.offset = out.at();
     }
     void write(const void* data, std::size_t bytes) {
@@ -156,7 +76,7 @@ bool counts_up(const Snapshot& snapshot, std::int64_t& first, Stop& stop) {
     first = 0;
     if (snapshot.pieces.size() == 1 && !snapshot.alive && !snapshot.pieces[0].segment->ids) {
         first = snapshot.pieces[0].segment->id_base;
-        return true;
+        return snapshot.pieces[0].segment->runs.empty();
     }
     bool run = true;
     std::int64_t expected = -1;

@@ -1,4 +1,5 @@
-// From ids to rows; built on first use, 8 to 16 bytes per row.
+// From ids to rows. Where ids are runs the snapshot knows their rows; for ids that are stored one
+// by one there is a table, built on first use, of 8 to 16 bytes each, twice that where it grows.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@ namespace dsah {
 /// up an id first brings the map up to date with the snapshot that is searched.
 ///
 /// Open addressing with linear probing. Slots hold row + 1; the ids themselves stay in the
-/// snapshot. Removed rows keep their slot, which is harmless: look-ups skip rows that are dead.
+/// snapshot. Removed rows keep their slot, and look-ups step over them, until that has cost as
+/// much as making the table anew.
 class IdMap {
   public:
     /// The live row of each id in `snapshot`, or kNoRow.

@@ -5,9 +5,6 @@
 #include "limits.hpp"
 
 namespace dsah {
-namespace {
-constexpr std::size_t kFewPieces = 16;  // so many are looked through one by one
-}
 
 Index::Index(const Options& options)
     : layout_(options.bits, options.symbol_bits),
@@ -43,6 +40,7 @@ void Index::adopt(const IndexFile& file, bool verified) {
         piece.rows = file.rows;
         piece.last_id = piece.id(piece.rows - 1);
         next->live = next->span = piece.rows;
+        note_runs(*next, piece);
         next->pieces.push_back(std::move(piece));
     }
     if (!verified) {
@@ -57,23 +55,7 @@ void Index::adopt(const IndexFile& file, bool verified) {
 
 std::vector<std::size_t> Index::rows_of(const Snapshot& snapshot, const std::int64_t* ids,
                                         std::size_t count, Stop& stop) const {
-    // Where ids count up, the row follows from the id; only stored ids need the map.
-    bool needs_map = snapshot.pieces.size() > kFewPieces;
-    for (const Piece& piece : snapshot.pieces) needs_map = needs_map || piece.segment->ids;
-    if (needs_map) return snapshot.id_map->find(snapshot, ids, count, stop);
-    std::vector<std::size_t> rows;  // grows in steps: writing many at once could not be stopped
-    rows.reserve(count);
-    in_steps(count, 65536, stop, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) {
-            rows.push_back(kNoRow);
-            for (const Piece& piece : snapshot.pieces) {
-                if (ids[i] < piece.segment->id_base || ids[i] > piece.last_id) continue;
-                const auto local = static_cast<std::size_t>(ids[i] - piece.segment->id_base);
-                if (snapshot.is_alive(piece.first + local)) rows.back() = piece.first + local;
-            }
-        }
-    });
-    return rows;
+    return snapshot.id_map->find(snapshot, ids, count, stop);
 }
 
 AllowedRows Index::allowed(const Snapshot& snapshot, const std::int64_t* ids, std::size_t count,

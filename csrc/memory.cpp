@@ -1,6 +1,7 @@
 #include "memory.hpp"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <new>
@@ -11,30 +12,43 @@ namespace dsah {
 namespace {
 constexpr std::size_t kHugePage = std::size_t{1} << 21;
 constexpr std::size_t kSlack = 64;  // kernels may read one register past the last row
+
+std::size_t in_pages(std::size_t bytes) {
+    static const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    return (bytes + kSlack + page - 1) / page * page;
+}
 }  // namespace
 
 std::shared_ptr<Memory> Memory::allocate(std::size_t bytes) {
-    const std::size_t wanted = bytes + kSlack;
+    if (bytes > SIZE_MAX - 2 * kHugePage) throw std::bad_alloc();
+    const std::size_t wanted = in_pages(bytes);
     const bool huge = wanted >= 2 * kHugePage;
-    const std::size_t unit = huge ? kHugePage : 4096;
-    if (wanted > SIZE_MAX - 2 * unit) throw std::bad_alloc();
-    const std::size_t reserved = (wanted + unit - 1) / unit * unit + (huge ? kHugePage : 0);
+    const std::size_t reserved = wanted + (huge ? kHugePage : 0);
     // Fresh mappings are zero, need no clearing, and go back to the system at once.
     void* raw = mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (raw == MAP_FAILED) throw std::bad_alloc();
     auto* start = static_cast<std::uint8_t*>(raw);
-    std::size_t length = reserved;
     if (huge) {
-        // Trim to a huge-page boundary, then ask for huge pages; refusal costs only speed.
+        // Trim to a huge-page boundary, then ask for huge pages; refusal costs only speed. The
+        // rest that does not fill one stays small pages, so that nothing is held for it.
         const auto address = reinterpret_cast<std::uintptr_t>(start);
         const std::size_t skip = (kHugePage - address % kHugePage) % kHugePage;
         if (skip) munmap(start, skip);
-        munmap(start + skip + reserved - kHugePage, kHugePage - skip);
         start += skip;
-        length = reserved - kHugePage;
-        madvise(start, length, MADV_HUGEPAGE);
+        munmap(start + wanted, kHugePage - skip);
+        madvise(start, wanted / kHugePage * kHugePage, MADV_HUGEPAGE);
     }
-    return std::shared_ptr<Memory>(new Memory(start, bytes, length, false));
+    return std::shared_ptr<Memory>(new Memory(start, bytes, wanted, false));
+}
+
+void Memory::shrink(std::size_t bytes) {
+    size_ = bytes;
+    if (whole_) return whole_->shrink(static_cast<std::size_t>(data_ - whole_->data_) + bytes);
+    const std::size_t reserved = reserved_.load(std::memory_order_relaxed);
+    const std::size_t kept = in_pages(bytes);
+    if (mapped_ || kept >= reserved) return;
+    if (munmap(data_ + kept, reserved - kept) != 0) return;  // then it is kept
+    reserved_.store(kept, std::memory_order_relaxed);
 }
 
 std::shared_ptr<Memory> Memory::map(int fd, const std::string& name, std::size_t bytes) {
@@ -46,7 +60,7 @@ std::shared_ptr<Memory> Memory::map(int fd, const std::string& name, std::size_t
 std::shared_ptr<Memory> Memory::view(std::shared_ptr<Memory> whole, std::size_t offset,
                                      std::size_t bytes) {
     std::shared_ptr<Memory> part(new Memory(whole->data_ + offset, bytes, 0, whole->mapped_));
-    part->whole_ = std::move(whole);
+    part->whole_ = whole->whole_ ? whole->whole_ : std::move(whole);
     return part;
 }
 

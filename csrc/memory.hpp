@@ -1,6 +1,7 @@
 // Bytes that codes and ids live in: private memory, or a read-only mapping of a file.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -24,12 +25,20 @@ class Memory {
     std::uint8_t* data() const { return data_; }
     std::size_t size() const { return size_; }
     bool mapped() const { return mapped_; }
+    /// What this is a view of, or itself.
+    const Memory& whole() const { return whole_ ? *whole_ : *this; }
+    /// Bytes that are taken from the system: whole pages. None for a mapping and for a view.
+    std::size_t held() const { return mapped_ ? 0 : reserved_.load(std::memory_order_relaxed); }
+    /// Gives back the pages behind the first `bytes` bytes, also those of the memory that this is
+    /// a view of. Nobody may read there any more.
+    void shrink(std::size_t bytes);
 
   private:
     Memory(std::uint8_t* data, std::size_t size, std::size_t reserved, bool mapped)
         : data_(data), size_(size), reserved_(reserved), mapped_(mapped) {}
     std::uint8_t* data_;
-    std::size_t size_, reserved_;
+    std::size_t size_;
+    std::atomic<std::size_t> reserved_;
     bool mapped_;
     std::shared_ptr<Memory> whole_;
 };

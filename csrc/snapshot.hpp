@@ -12,6 +12,7 @@
 
 #include "layout.hpp"
 #include "memory.hpp"
+#include "runs.hpp"
 #include "stop.hpp"
 
 namespace dsah {
@@ -23,13 +24,35 @@ inline bool test_bit(const std::uint64_t* words, std::size_t row) {
     return words[row / 64] >> row % 64 & 1;
 }
 
-/// Memory for codes and, unless ids simply count up from `id_base`, for ids.
+/// Memory for codes, and for ids unless they are few runs.
 struct Segment {
     std::shared_ptr<Memory> codes;
-    std::shared_ptr<Memory> ids;
-    std::int64_t id_base = 0;
-    std::size_t capacity = 0;
+    std::shared_ptr<Memory> ids;  ///< one by one; null if they are runs
+    std::int64_t id_base = 0;     ///< of row 0, if they are runs
+    std::vector<Run> runs;        ///< by rising row; empty if there is just one, from row 0 on
+    std::size_t capacity = 0;     ///< rows that `codes` has room for
     bool writable = false;
+
+    /// Ids are these runs, one at least.
+    void keep_runs(std::vector<Run> all) {
+        ids = nullptr;
+        id_base = all[0].id;
+        if (all.size() == 1) all.clear();
+        runs = std::move(all);
+    }
+    std::int64_t id(std::size_t row) const {
+        if (ids) {
+            std::int64_t id;
+            std::memcpy(&id, ids->data() + 8 * row, 8);
+            return id;
+        }
+        if (runs.empty()) return id_base + static_cast<std::int64_t>(row);
+        const auto after =
+            std::upper_bound(runs.begin(), runs.end(), row,
+                             [](std::size_t r, const Run& run) { return r < run.row; });
+        const Run& run = *(after - 1);
+        return run.id + static_cast<std::int64_t>(row - run.row);
+    }
 };
 
 /// The filled part of a segment.
@@ -51,12 +74,7 @@ struct Piece {
         if (begin < whole) f(codes(), std::size_t{0}, begin, std::min(end, whole));
         if (end > whole) f(open_block->data(), whole, std::max(begin, whole), end);
     }
-    std::int64_t id(std::size_t local) const {
-        if (!segment->ids) return segment->id_base + static_cast<std::int64_t>(local);
-        std::int64_t id;
-        std::memcpy(&id, segment->ids->data() + 8 * local, 8);
-        return id;
-    }
+    std::int64_t id(std::size_t local) const { return segment->id(local); }
 };
 
 class IdMap;
@@ -71,6 +89,8 @@ struct Snapshot {
     bool ascending = true;                ///< ids rise with the row number
     std::shared_ptr<const Bitmap> alive;  ///< null while nothing was removed
     std::shared_ptr<const Sublinear> sublinear;
+    /// The runs of all pieces, by rising id; no two share an id, removed ones included.
+    std::shared_ptr<const std::vector<Run>> runs;
     std::shared_ptr<IdMap> id_map;  ///< one for all snapshots of a generation
     std::uint64_t version = 0;      ///< counts changes
     std::uint64_t generation = 0;   ///< counts renumberings of the rows
@@ -89,6 +109,21 @@ struct Snapshot {
     std::int64_t id(std::size_t row) const {
         const Piece& piece = piece_of(row);
         return piece.id(row - piece.first);
+    }
+    /// The row of an id that lies in a run, removed or not; else kNoRow.
+    std::size_t row_in_runs(std::int64_t id) const {
+        if (!runs) return kNoRow;
+        const auto after =
+            std::upper_bound(runs->begin(), runs->end(), id,
+                             [](std::int64_t i, const Run& run) { return i < run.id; });
+        if (after == runs->begin()) return kNoRow;
+        const Run& run = *(after - 1);
+        const std::size_t row = run.row + static_cast<std::size_t>(id - run.id);
+        if (row >= span) return kNoRow;
+        const Piece& piece = piece_of(row);
+        const std::size_t local = row - piece.first;
+        const bool there = local < piece.rows && !piece.segment->ids && piece.id(local) == id;
+        return there ? row : kNoRow;
     }
     bool is_alive(std::size_t row) const { return !alive || test_bit(alive->data(), row); }
 

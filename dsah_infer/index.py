@@ -100,7 +100,11 @@ class HammingIndex(IndexChanges, IndexSearches):
         return self._core.explain()
 
     def stats(self) -> dict[str, Any]:
-        """Counts, bytes of each part, and time and bytes of the structures beside the codes."""
+        """Counts, bytes of each part, and time and bytes of the structures beside the codes.
+
+        ``code_bytes`` and ``id_bytes`` are what is filled; ``held_bytes`` is all that codes and ids
+        take from the system: whole pages, with room for up to a quarter more.
+        """
         return self._core.stats()
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -1,10 +1,22 @@
 // stats and explain.
+#include <set>
+
 #include "bindings.hpp"
 #include "id_map.hpp"
 
 namespace dsah {
 namespace python {
 namespace {
+
+/// Memory for codes and ids, with the room for more of them. Pieces may share one memory.
+std::size_t held(const Snapshot& snapshot) {
+    std::set<const Memory*> counted;
+    std::size_t bytes = 0;
+    for (const Piece& piece : snapshot.pieces)
+        for (const Memory* memory : {piece.segment->codes.get(), piece.segment->ids.get()})
+            if (memory && counted.insert(&memory->whole()).second) bytes += memory->whole().held();
+    return bytes;
+}
 
 py::dict stats(const Index& index) {
     std::shared_ptr<const Snapshot> snapshot;
@@ -17,7 +29,7 @@ py::dict stats(const Index& index) {
     bool mapped = false;
     for (const Piece& piece : snapshot->pieces) {
         codes += index.layout().size_bytes(piece.rows);
-        ids += piece.segment->ids ? 8 * piece.rows : 0;
+        ids += piece.segment->ids ? 8 * piece.rows : 2 * sizeof(Run) * piece.segment->runs.size();
         mapped = mapped || piece.segment->codes->mapped();
     }
     const Sublinear* structures = snapshot->sublinear.get();
@@ -29,6 +41,7 @@ py::dict stats(const Index& index) {
     out["code_bytes"] = codes;
     out["bytes_per_code"] = index.layout().stride;
     out["id_bytes"] = ids;
+    out["held_bytes"] = held(*snapshot);
     out["id_map_bytes"] = snapshot->id_map->bytes();
     out["removed_bytes"] = snapshot->alive ? 8 * snapshot->alive->size() : 0;
     out["sublinear_bytes"] = structures ? structures->bytes() : 0;

@@ -170,6 +170,34 @@ const char* open_and_search(const Bytes& file, bool mapped, bool eager) {
     return verdict;
 }
 
+/// A byte that no section accounts for must not be there, checksums right or not.
+void check_that_nothing_hides(const Bytes& file) {
+    FileHeader header;
+    std::memcpy(&header, file.data(), sizeof header);
+    std::vector<std::size_t> places;
+    std::size_t end = sizeof header + header.sections * sizeof(FileSection);
+    for (std::size_t s = 0; s < header.sections; ++s) {
+        const std::size_t entry = sizeof header + s * sizeof(FileSection);
+        FileSection section;
+        std::memcpy(&section, &file[entry], sizeof section);
+        for (std::size_t i = std::strlen(section.name) + 1; i < sizeof section.name; ++i)
+            places.push_back(entry + i);
+        for (; end < section.offset; ++end) places.push_back(end);
+        end += section.bytes;
+    }
+    if (places.size() < 20) std::abort();
+    if (header.flags & kFlagStoredIds) places.push_back(offsetof(FileHeader, id_base));
+    for (const std::size_t place : places)
+        for (const bool mapped : {false, true}) {
+            Bytes hiding = file;
+            hiding[place] ^= 0x40;
+            forge(hiding);
+            if (std::strcmp(open_and_search(hiding, mapped, !mapped), "refused") == 0) continue;
+            std::fprintf(stderr, "byte %zu may hold anything\n", place);
+            std::abort();
+        }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -181,6 +209,7 @@ int main(int argc, char** argv) {
     std::map<std::string, unsigned long> verdicts;
     for (const Bytes& file : files)
         if (std::strcmp(open_and_search(file, false, true), "opened") != 0) std::abort();
+    for (const Bytes& file : files) check_that_nothing_hides(file);
     for (unsigned long i = 0; i < rounds; ++i) {
         Bytes file = files[random() % files.size()];
         mutate(file, random);

@@ -9,6 +9,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from tests.infer.ranking_reference import random_codes
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 CONTRACT = CodeContract(method="dsah", bits=12, space="flowers", fingerprint="f1")
 
 
@@ -199,6 +201,81 @@ def test_a_failed_save_leaves_nothing_behind(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
 
+def test_files_that_a_killed_process_left_are_in_nobodys_way(tmp_path):
+    program = (
+        "import os, sys\n"
+        "import numpy as np\n"
+        "from dsah_infer import HammingIndex\n"
+        "for name in ('a', 'dsah'):\n"
+        "    for n in range(3):\n"
+        "        open(f'{name}.tmp-{os.getpid()}-{n}', 'x').close()\n"
+        "index = HammingIndex(64)\n"
+        "index.add(np.zeros((5, 8), np.uint8))\n"
+        "index.save('a')\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=ENVIRONMENT, check=True)
+    assert len(HammingIndex.load(tmp_path / "a")) == 5
+    assert len(list(tmp_path.iterdir())) == 1 + 6
+
+
+@pytest.mark.parametrize("length", [1, 250, 255])
+def test_any_name_that_the_system_takes_will_do(length, tmp_path):
+    index = golden_indexes()["index_v1"]
+    index.save(tmp_path / ("x" * length))
+    assert [len(p.name) for p in tmp_path.iterdir()] == [length]
+
+
+def test_a_private_file_stays_private(tmp_path):
+    index = golden_indexes()["index_v1"]
+    path = tmp_path / "a"
+    mask = os.umask(0o022)
+    try:
+        index.save(path)
+        assert path.stat().st_mode & 0o777 == 0o644
+        for mode in (0o600, 0o640, 0o664, 0o400):
+            path.chmod(mode)
+            index.save(path)
+            assert path.stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(mask)
+
+
+def test_saving_through_a_link_keeps_the_link(tmp_path):
+    old, new = golden_indexes()["index_v1"], golden_indexes()["index_v1_symbols"]
+    (tmp_path / "there").mkdir()
+    real, near, far = tmp_path / "there" / "real", tmp_path / "there" / "near", tmp_path / "far"
+    near.symlink_to("real")
+    far.symlink_to(near)
+    for index in (old, new):  # at first the links lead to nothing
+        index.save(far)
+        assert (real.is_symlink(), near.is_symlink(), far.is_symlink()) == (False, True, True)
+        assert len(HammingIndex.load(real)) == len(HammingIndex.load(far)) == len(index)
+    assert sorted(p.name for p in real.parent.iterdir()) == ["near", "real"]
+    real.unlink()
+    real.symlink_to("near")
+    with pytest.raises(OSError, match="cannot follow") as loop:
+        old.save(far)
+    assert (loop.value.errno, loop.value.filename) == (errno.ELOOP, str(far))
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_what_is_no_file_is_refused_at_once(mmap, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a regular file"):
+        golden_indexes()["index_v1"].save(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+    core = subprocess.run(
+        [sys.executable, "-c", f"import dsah_infer._core as c; c.load(b'pipe', {mmap}, True)"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "IndexFileError: pipe is not a regular file" in core.stderr
+
+
 def kill_saves(tmp_path, times):
     """Children forked from this warm process save over a file and are killed at any moment."""
     rng = np.random.default_rng(0)
@@ -222,7 +299,7 @@ def kill_saves(tmp_path, times):
         found = HammingIndex.load(path, verify="eager")
         assert len(found) in (len(old), len(new))
         seen.add(len(found))
-        for leftover in tmp_path.glob("a.tmp-*"):
+        for leftover in tmp_path.glob("dsah.tmp-*"):
             leftover.unlink()
     return seen
 

@@ -18,33 +18,54 @@ import json, sys
 import numpy as np
 from dsah_infer import HammingIndex
 
-bits, ids, count, part = int(sys.argv[1]), sys.argv[2], 3_000_000, 500_000
+bits, shape, reserved = int(sys.argv[1]), sys.argv[2], sys.argv[3] == "reserved"
+count, part = 3_000_000, 500_000
 
 def resident():
     lines = open("/proc/self/status").read().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) * 1024
 
-def add(index, codes, start):
-    own = 2 * np.arange(start, start + part) if ids == "own" else None
-    index.add(codes, own)
+def calls():  # the ids of each add(), `count` in all
+    if shape == "implicit":
+        yield from [None] * (count // part)
+    elif shape == "own":
+        yield from 2 * np.arange(count).reshape(-1, part)
+    elif shape == "shuffled":
+        yield from np.random.default_rng(1).permutation(count).reshape(-1, part)
+    elif shape == "runs":
+        yield from 5010 * np.arange(count // 5000)[:, None] + np.arange(5000)
+    elif shape == "runs and singles":
+        for start in range(0, 5010 * count // 5000, 5010):
+            yield np.arange(start + 1, start + 5000)
+            yield np.array([start])
+    elif shape == "short runs":
+        yield from 110 * np.arange(count // 100)[:, None] + np.arange(100)
+    elif shape == "holes":
+        ids = np.delete(np.arange(count + 2000), 1500 * np.arange(2000))
+        yield from ids.reshape(-1, part)
 
 codes = np.random.default_rng(0).integers(0, 256, (part, (bits + 7) // 8), dtype=np.uint8)
 codes[:, -1] &= 0xFF << -bits % 8 & 0xFF
 warm = HammingIndex(bits, sublinear=False)
-add(warm, codes, 0)
+warm.add(codes, 2 * np.arange(part))
 warm.search(codes[:100], 10)
-if ids == "own":
-    warm.get([2])
+warm.get([2])
 del warm
 before = resident()
 index = HammingIndex(bits, sublinear=False)
-index.reserve(count)
-for start in range(0, count, part):
-    add(index, codes, start)
+if reserved:
+    index.reserve(count)
+for ids in calls():
+    index.add(codes[: part if ids is None else len(ids)], ids)
+del ids
 index.search(codes[:100], 10)
 searched = resident() - before
 index.get([2])
-print(json.dumps([searched / count, (resident() - before) / count]))
+looked_up = resident() - before
+held = index.stats()["held_bytes"]
+index.compact()
+compact = resident() - before
+print(json.dumps([each / count for each in (searched, looked_up, held, compact)]))
 """
 
 
@@ -79,17 +100,64 @@ def test_ids_cost_nothing_until_they_must():
     stats = index.stats()
     assert (stats["id_bytes"], stats["id_map_bytes"]) == (8 * 5000, 0)
     assert 10_002 in index
-    assert 4 * 2 * 15_000 <= index.stats()["id_map_bytes"] <= 4 * 4 * 15_000
+    # Only ids that are stored are in the map.
+    assert 4 * 2 * 5000 <= index.stats()["id_map_bytes"] <= 4 * 4 * 5000
+
+
+def measure(bits, shape, room):
+    """Bytes per code: resident, so after a look-up, held by stats(), resident when compacted."""
+    command = [sys.executable, "-c", PROGRAM, str(bits), shape, room]
+    # The C library gives freed memory back at once, so that what is resident is in use.
+    settings = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
+    return json.loads(subprocess.check_output(command, env=os.environ | settings))
 
 
 @pytest.mark.parametrize("bits", [12, 48, 64, 72, 256])
 @pytest.mark.parametrize("ids", ["implicit", "own"])
 def test_resident_memory_is_what_the_codes_and_ids_take(bits, ids):
-    command = [sys.executable, "-c", PROGRAM, str(bits), ids]
-    # The C library gives freed memory back at once, so that what is resident is in use.
-    settings = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
-    searched, looked_up = json.loads(subprocess.check_output(command, env=os.environ | settings))
+    searched, looked_up, _, _ = measure(bits, ids, "reserved")
     own = 8 if ids == "own" else 0
     # A few MB of pages belong to others; over three million codes that is less than a byte each.
     assert searched == pytest.approx(lane_bytes(bits) + own, abs=1.3)
     assert looked_up - searched == pytest.approx(0 if not own else 4 * 2**23 / 3e6, abs=1.3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "own", "map_slots"),
+    [
+        ("implicit", 0, 0),
+        ("own", 8, 2**23),
+        ("shuffled", 8, 2**24),  # the map has grown with the adds, and has room for more
+        ("runs", 0, 0),
+        ("runs and singles", 0, 2**11),
+        ("short runs", 8, 2**23),
+        ("holes", 0, 0),
+    ],
+)
+def test_memory_for_ids_of_any_shape(shape, own, map_slots):
+    searched, looked_up, held, compact = measure(64, shape, "growing")
+    needed = 8 + own
+    # An index that grew without reserve() has some room for more, which need not be resident.
+    assert needed <= held <= 1.3 * needed
+    assert searched <= held + 4 * map_slots / 3e6 + 1.3
+    assert looked_up <= 1.3 * (needed + 4 * map_slots / 3e6) + 1.3
+    assert compact <= needed + 4 * map_slots / 3e6 + 1.3
+
+
+@pytest.mark.parametrize("removed", [3000, 60_000])
+def test_implicit_ids_stay_free_after_compact_and_load(removed, tmp_path):
+    rng = np.random.default_rng(0)
+    index = HammingIndex(64, sublinear=False)
+    index.add(random_codes(rng, 1_000_000, 64))
+    index.remove(rng.permutation(1_000_000)[:removed])
+    index.upsert(random_codes(rng, 500, 64), rng.permutation(1_000_000)[:500])
+    index.compact()
+    few = removed == 3000
+    assert (index.stats()["id_bytes"] < len(index) / 4) == few  # else eight bytes for each
+    assert index.stats()["removed"] == 0
+    index.save(tmp_path / "a")
+    loaded = HammingIndex.load(tmp_path / "a")
+    assert loaded.stats()["id_bytes"] == index.stats()["id_bytes"]
+    asked = rng.permutation(1_000_000)
+    for ours, theirs in zip(loaded._core.get(asked), index._core.get(asked), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
