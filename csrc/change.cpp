@@ -22,6 +22,11 @@ std::shared_ptr<Segment> new_segment(const Layout& layout, std::size_t rows) {
     return segment;
 }
 
+/// Room for new rows: a quarter of what is there, so that a growing index has few pieces.
+std::size_t usual_room(const Snapshot& next) {
+    return std::min(next.span / 4, kLargestRoom);
+}
+
 /// Rows that can still come into this piece.
 std::size_t room(const Piece& piece) {
     const Segment& segment = *piece.segment;
@@ -30,16 +35,17 @@ std::size_t room(const Piece& piece) {
     return std::min(most, segment.capacity) - piece.rows;
 }
 
-/// Memory for new rows: what the last piece leaves, if that is enough. Else new memory with room
-/// for a quarter of what is there, so that a growing index has few pieces, and what was left is
-/// given back.
-std::shared_ptr<Segment> segment_behind(Snapshot& next, std::size_t count, std::size_t reserved) {
+/// Memory for new rows: what was reserved, or what the last piece leaves, if that is enough, else
+/// new memory. What is left empty then is given back.
+std::shared_ptr<Segment> segment_behind(Snapshot& next, std::size_t count) {
     const Layout& layout = next.layout;
+    const auto spare = std::move(next.spare);
+    next.spare = nullptr;
     if (!next.pieces.empty() && next.pieces.back().segment->writable) {
         const Piece& piece = next.pieces.back();
         auto& last = const_cast<Segment&>(*piece.segment);  // only the writer gets here
         const std::size_t used = Layout::padded(piece.rows), left = last.capacity - used;
-        if (left >= count) {
+        if (left >= count && !spare) {
             auto segment = std::make_shared<Segment>();
             segment->codes =
                 Memory::view(last.codes, layout.size_bytes(used), layout.size_bytes(left));
@@ -50,7 +56,8 @@ std::shared_ptr<Segment> segment_behind(Snapshot& next, std::size_t count, std::
         last.codes->shrink(layout.size_bytes(used));
         last.capacity = used;
     }
-    return new_segment(layout, std::max({count, reserved, std::min(next.span / 4, kLargestRoom)}));
+    if (spare && spare->capacity >= count) return std::make_shared<Segment>(*spare);
+    return new_segment(layout, std::max(count, usual_room(next)));
 }
 
 /// Memory for the ids of new rows, likewise behind those that were stored last.
@@ -95,25 +102,24 @@ bool better_stored(const Snapshot& next, const std::vector<Run>& runs, std::size
     if (runs.size() > 1) return true;
     if (next.pieces.empty()) return false;
     const Piece& last = next.pieces.back();
-    return !last.segment->ids || room(last) >= count;
+    return !last.segment->ids || (room(last) >= count && !next.spare);
 }
 
 /// The piece for new rows: the last one if it can take them, else a new one. `runs` are those of
 /// their ids; none if they must be stored.
-Piece& piece_for(Snapshot& next, std::size_t count, const std::vector<Run>& runs,
-                 std::size_t reserved) {
+Piece& piece_for(Snapshot& next, std::size_t count, const std::vector<Run>& runs) {
     Piece* last = next.pieces.empty() ? nullptr : &next.pieces.back();
     const bool continues =
         last && !last->segment->ids && runs.size() == 1 && last->last_id + 1 == runs[0].id;
     const bool stored = !continues && better_stored(next, runs, count);
     const bool fits = stored ? last && last->segment->ids : continues;
-    if (fits && room(*last) >= count) return *last;
+    if (fits && !next.spare && room(*last) >= count) return *last;
 
-    auto segment = segment_behind(next, count, reserved);
-    if (stored)
-        segment->ids = ids_behind(next, std::max(count, reserved));
-    else
+    auto segment = segment_behind(next, count);
+    if (!stored)
         segment->keep_runs(runs);
+    else if (!segment->ids)
+        segment->ids = ids_behind(next, count);
     Piece piece;
     piece.segment = std::move(segment);
     piece.first = Layout::padded(next.span);
@@ -171,8 +177,16 @@ GivenIds::GivenIds(const std::int64_t* ids, std::size_t n, Stop& stop) : data(id
     runs = std::move(finder).runs();
 }
 
-void append(Snapshot& next, const std::uint8_t* packed, const GivenIds& ids, std::size_t reserved,
-            Stop& stop) {
+void reserve_rows(Snapshot& next, std::size_t rows) {
+    next.spare = nullptr;
+    if (rows == 0 || (!next.pieces.empty() && room(next.pieces.back()) >= rows)) return;
+    rows = std::max(rows, usual_room(next));
+    auto segment = new_segment(next.layout, rows);
+    segment->ids = Memory::allocate(8 * rows);  // pages that nothing is written to cost nothing
+    next.spare = std::move(segment);
+}
+
+void append(Snapshot& next, const std::uint8_t* packed, const GivenIds& ids, Stop& stop) {
     const std::size_t count = ids.count;
     if (count == 0) return;
     if (count > kMaxRows || Layout::padded(next.span) + count > kMaxRows)
@@ -183,7 +197,7 @@ void append(Snapshot& next, const std::uint8_t* packed, const GivenIds& ids, std
     std::vector<Run> runs = ids.runs;
     if (!ids.data) runs.push_back({0, first_id});
     if (!beyond && !apart(next, runs, count)) runs.clear();
-    Piece& piece = piece_for(next, count, runs, reserved);
+    Piece& piece = piece_for(next, count, runs);
     const Segment* segment = piece.segment.get();
     in_steps(count, kRowsAtOnce, stop, [&](std::size_t begin, std::size_t end) {
         next.layout.store(segment->codes->data(), piece.rows + begin,
@@ -233,6 +247,7 @@ std::shared_ptr<Snapshot> compacted(const Snapshot& now, Stop& stop) {
     next->version = now.version;
     next->generation = now.generation + 1;
     next->next_id = now.next_id;
+    next->spare = now.spare;
     if (now.live == 0) return next;
     RunFinder finder(now.live);
     std::int64_t last_id = -1;

@@ -28,10 +28,11 @@ struct GivenIds {
     GivenIds(const std::int64_t* ids, std::size_t count, Stop& stop);
 };
 
-/// Appends packed codes, with room for `reserved` rows if new memory is needed.
-/// Throws Error(usage) if an index cannot hold that many.
-void append(Snapshot& next, const std::uint8_t* packed, const GivenIds& ids, std::size_t reserved,
-            Stop& stop);
+/// Takes memory for that many more rows and their ids. Throws bad_alloc if it cannot be had.
+void reserve_rows(Snapshot& next, std::size_t rows);
+
+/// Appends packed codes. Throws Error(usage) if an index cannot hold that many.
+void append(Snapshot& next, const std::uint8_t* packed, const GivenIds& ids, Stop& stop);
 
 /// Notes the runs of a piece among those of the snapshot.
 void note_runs(Snapshot& next, const Piece& piece);

@@ -11,6 +11,7 @@ namespace {
 
 struct Entry {
     std::uint64_t key;  // the code itself if it has one lane, else its hash
+    std::int64_t id;    // here, not looked up: of few codes it is compared very often
     std::uint32_t row;
 };
 
@@ -36,6 +37,21 @@ int compare_codes(const Snapshot& snapshot, std::uint32_t a, std::uint32_t b) {
     return std::memcmp(x, y, 8 * snapshot.layout.lanes());
 }
 
+/// Sorts entries of one key by (code, id). Only a collision of hashes gives them several codes.
+void part_codes(const Snapshot& snapshot, Entry* begin, Entry* end, Stop& stop) {
+    std::size_t compared = 0;
+    const bool one_code = std::all_of(begin, end, [&](const Entry& entry) {
+        if (++compared % 16384 == 0) stop.check();
+        return compare_codes(snapshot, begin->row, entry.row) == 0;
+    });
+    if (one_code) return;
+    const auto before = [&](const Entry& a, const Entry& b) {
+        const int order = compare_codes(snapshot, a.row, b.row);
+        return order ? order < 0 : a.id < b.id;
+    };
+    stoppable_sort(begin, end, before, stop);
+}
+
 /// All live rows, cut into parts by a hash of their code, each part sorted by (code, id).
 std::shared_ptr<Memory> sorted_entries(const Snapshot& snapshot, unsigned threads, Stop& stop) {
     std::vector<std::size_t> starts(kParts + 1, 0);
@@ -49,22 +65,24 @@ std::shared_ptr<Memory> sorted_entries(const Snapshot& snapshot, unsigned thread
     std::vector<std::size_t> part_ends(starts.begin(), starts.end() - 1);
     snapshot.for_each_live(stop, [&](std::size_t row, const Piece& piece, std::size_t i) {
         const std::uint64_t key = key_of(snapshot, piece, i);
-        entries[part_ends[part_of(key)]++] = {key, static_cast<std::uint32_t>(row)};
+        entries[part_ends[part_of(key)]++] = {key, piece.id(i), static_cast<std::uint32_t>(row)};
     });
-    const bool flat = snapshot.layout.flat();
+    const auto before = [](const Entry& a, const Entry& b) {
+        return a.key != b.key ? a.key < b.key : a.id < b.id;
+    };
     std::atomic<std::size_t> next{0};
     run_parallel(threads, stop, [&](unsigned) {
         for (std::size_t p; (p = next.fetch_add(1)) < kParts;) {
             stop.check();
-            const auto before = [&](const Entry& a, const Entry& b) {
-                if (a.key != b.key) return a.key < b.key;
-                const int order = flat ? 0 : compare_codes(snapshot, a.row, b.row);
-                if (order) return order < 0;
-                if (snapshot.ascending) return a.row < b.row;
-                return snapshot.id(a.row) < snapshot.id(b.row);
-            };
+            Entry *begin = entries + starts[p], *end = entries + starts[p + 1];
             // Equal codes fall into one part: it may hold all of them.
-            stoppable_sort(entries + starts[p], entries + starts[p + 1], before, stop);
+            stoppable_sort(begin, end, before, stop);
+            if (snapshot.layout.flat()) continue;  // the key is the code
+            for (Entry* other; begin != end; begin = other) {
+                const auto differs = [&](const Entry& entry) { return entry.key != begin->key; };
+                other = std::find_if(begin, end, differs);
+                part_codes(snapshot, begin, other, stop);
+            }
         }
     });
     return memory;

@@ -75,7 +75,8 @@ class Index {
     std::size_t remove(const std::int64_t* ids, std::size_t count, Stop& stop = Stop::never());
     /// Drops removed rows from memory; ids stay.
     void compact(Stop& stop = Stop::never());
-    /// Makes the next `rows` rows one piece of memory.
+    /// Takes one piece of memory for the next `rows` rows. Throws bad_alloc if it cannot be had;
+    /// nothing is reserved then.
     void reserve(std::size_t rows, Stop& stop = Stop::never());
     /// Takes over the rows of a file; this index must be empty.
     void adopt(const IndexFile& file, bool verified);
@@ -128,7 +129,6 @@ class Index {
     Loops loops_;
     unsigned threads_;
     bool sublinear_;
-    std::size_t reserved_ = 0;
 
     Planner planner_;
     Reach reach_;                             // of scans

@@ -104,7 +104,9 @@ void Index::reserve(std::size_t rows, Stop& stop) {
     if (rows > kMaxRows)
         throw Error(Fault::usage, "reserve(" + std::to_string(rows) + "): at most " +
                                       std::to_string(kMaxRows) + " codes fit one index");
-    reserved_ = rows;
+    auto next = std::make_shared<Snapshot>(*snapshot(stop));
+    reserve_rows(*next, rows);
+    publish(std::move(next));
 }
 
 std::size_t Index::add(const std::uint8_t* packed, std::size_t count, const std::int64_t* ids,
@@ -131,8 +133,7 @@ std::size_t Index::add(const std::uint8_t* packed, std::size_t count, const std:
     }
     if (given.count == 0) return 0;
     bury(*next, kept.replaced, stop);
-    append(*next, packed, given, reserved_, stop);
-    reserved_ -= std::min(reserved_, given.count);
+    append(*next, packed, given, stop);
     ++changes_;
     publish(std::move(next));
     return given.count;

@@ -91,9 +91,10 @@ struct Snapshot {
     std::shared_ptr<const Sublinear> sublinear;
     /// The runs of all pieces, by rising id; no two share an id, removed ones included.
     std::shared_ptr<const std::vector<Run>> runs;
-    std::shared_ptr<IdMap> id_map;  ///< one for all snapshots of a generation
-    std::uint64_t version = 0;      ///< counts changes
-    std::uint64_t generation = 0;   ///< counts renumberings of the rows
+    std::shared_ptr<IdMap> id_map;         ///< one for all snapshots of a generation
+    std::shared_ptr<const Segment> spare;  ///< memory that is reserved for the next rows
+    std::uint64_t version = 0;             ///< counts changes
+    std::uint64_t generation = 0;          ///< counts renumberings of the rows
 
     /// Rows in all pieces, removed ones too.
     std::size_t rows() const {

@@ -44,8 +44,15 @@ void compact(Index& index) {
 
 void reserve(Index& index, std::size_t rows) {
     Stop stop = stop_on_signal();
-    const py::gil_scoped_release free;
-    index.reserve(rows, stop);
+    try {
+        const py::gil_scoped_release free;
+        index.reserve(rows, stop);
+    } catch (const std::bad_alloc&) {
+        const std::string what =
+            "reserve(" + std::to_string(rows) + "): so much memory cannot be had";
+        PyErr_SetString(PyExc_MemoryError, what.c_str());
+        throw py::error_already_set();
+    }
 }
 
 void build(Index& index) {

@@ -10,11 +10,15 @@ namespace {
 
 /// Memory for codes and ids, with the room for more of them. Pieces may share one memory.
 std::size_t held(const Snapshot& snapshot) {
-    std::set<const Memory*> counted;
+    std::set<const Memory*> all;
+    const auto note = [&](const Segment& segment) {
+        all.insert(&segment.codes->whole());
+        if (segment.ids) all.insert(&segment.ids->whole());
+    };
+    for (const Piece& piece : snapshot.pieces) note(*piece.segment);
+    if (snapshot.spare) note(*snapshot.spare);
     std::size_t bytes = 0;
-    for (const Piece& piece : snapshot.pieces)
-        for (const Memory* memory : {piece.segment->codes.get(), piece.segment->ids.get()})
-            if (memory && counted.insert(&memory->whole()).second) bytes += memory->whole().held();
+    for (const Memory* memory : all) bytes += memory->held();
     return bytes;
 }
 

@@ -103,3 +103,22 @@ def test_replacing_one_id_again_and_again_does_not_become_slower():
     assert len(index) == 200_000
     # Each leaves a removed row behind: looking through them all would cost ten times as much.
     assert min(spent[-3:]) < 4 * min(spent[:3])
+
+
+def test_groups_of_few_codes_cost_little_more_with_ids_in_any_order():
+    rng = np.random.default_rng(0)
+    count, spent = 600_000, []
+    codes = random_codes(rng, 10, 64)[rng.integers(0, 10, count)]
+    for ids in (np.arange(count), rng.permutation(count)):
+        index = HammingIndex(64, threads=1)
+        for some, names in zip(np.array_split(codes, 50), np.array_split(ids, 50), strict=True):
+            index.add(some, names)
+        turns = []
+        for _ in range(3):
+            start = time.process_time()
+            index.build()
+            turns.append(time.process_time() - start)
+        spent.append(min(turns))
+        found = index.search(codes[:1], 20)[1][0]
+        np.testing.assert_array_equal(found, np.sort(ids[(codes == codes[0]).all(axis=1)])[:20])
+    assert spent[1] < 6 * spent[0]  # looking up each id that is compared took 13 times as much

@@ -161,3 +161,39 @@ def test_implicit_ids_stay_free_after_compact_and_load(removed, tmp_path):
     asked = rng.permutation(1_000_000)
     for ours, theirs in zip(loaded._core.get(asked), index._core.get(asked), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_reserve_takes_memory_or_says_that_it_cannot():
+    codes = random_codes(np.random.default_rng(0), 1000, 64)
+    for ids in (None, np.arange(1000)[::-1]):
+        index = HammingIndex(64)
+        index.reserve(100_000)
+        held = index.stats()["held_bytes"]
+        assert held >= 8 * 100_000
+        for start in range(0, 100_000, 1000):
+            index.add(codes, None if ids is None else ids + start)
+        assert (index.stats()["pieces"], len(index)) == (1, 100_000)
+        assert index.stats()["held_bytes"] <= held
+    index = HammingIndex(64)
+    for _ in range(200):  # small steps end in few pieces all the same
+        index.reserve(1000)
+        index.add(codes)
+    assert index.stats()["pieces"] < 40
+    index.reserve(0)
+    assert index.stats()["held_bytes"] <= 1.3 * 8 * 200_000
+    program = (
+        "import resource\n"
+        "import numpy as np\n"
+        "from dsah_infer import HammingIndex\n"
+        "index = HammingIndex(4096)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))\n"
+        "try:\n"
+        "    index.reserve(2**32 - 2)\n"
+        "except MemoryError as error:\n"
+        "    print(error)\n"
+        "for _ in range(2):\n"
+        "    index.add(np.zeros((1, 512), np.uint8))\n"
+        "print(len(index))\n"
+    )
+    said = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert said == "reserve(4294967294): so much memory cannot be had\n2\n"
