@@ -149,9 +149,10 @@ std::shared_ptr<Snapshot> empty_snapshot(const Layout& layout) {
 
 void note_runs(Snapshot& next, const Piece& piece) {
     if (piece.segment->ids) return;
-    std::vector<Run> added = piece.segment->runs;
-    if (added.empty()) added.push_back({0, piece.segment->id_base});
-    for (Run& run : added) run.row += piece.first;
+    std::vector<Run> added;
+    piece.for_each_run([&](std::size_t begin, std::size_t, std::int64_t id) {
+        added.push_back({piece.first + begin, id});
+    });
     const auto before = [](const Run& a, const Run& b) { return a.id < b.id; };
     std::sort(added.begin(), added.end(), before);
     auto all = std::make_shared<std::vector<Run>>();

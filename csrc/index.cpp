@@ -58,20 +58,4 @@ std::vector<std::size_t> Index::rows_of(const Snapshot& snapshot, const std::int
     return snapshot.id_map->find(snapshot, ids, count, stop);
 }
 
-AllowedRows Index::allowed(const Snapshot& snapshot, const std::int64_t* ids, std::size_t count,
-                           Stop& stop) const {
-    AllowedRows allowed;
-    allowed.bitmap.assign(snapshot.span / 64 + 1, 0);
-    const auto rows = rows_of(snapshot, ids, count, stop);
-    in_steps(count, 65536, stop, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) {
-            const std::size_t row = rows[i];
-            if (row == kNoRow || test_bit(allowed.bitmap.data(), row)) continue;
-            allowed.bitmap[row / 64] |= std::uint64_t{1} << row % 64;
-            allowed.list.push_back(row);
-        }
-    });
-    return allowed;
-}
-
 }  // namespace dsah

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "allowed.hpp"
 #include "file.hpp"
 #include "kernel.hpp"
 #include "locks.hpp"
@@ -25,12 +26,6 @@ struct Options {
     unsigned threads = 0;  ///< 0: available_cores()
     std::string isa;       ///< empty: DSAH_ISA, else the fastest
     bool sublinear = true;
-};
-
-/// The rows that a search may return, in both forms in which it may want them.
-struct AllowedRows {
-    std::vector<std::size_t> list;
-    Bitmap bitmap;
 };
 
 /// What to look for.
@@ -84,8 +79,6 @@ class Index {
     /// Row of each id in `snapshot`, kNoRow where there is none.
     std::vector<std::size_t> rows_of(const Snapshot& snapshot, const std::int64_t* ids,
                                      std::size_t count, Stop& stop = Stop::never()) const;
-    AllowedRows allowed(const Snapshot& snapshot, const std::int64_t* ids, std::size_t count,
-                        Stop& stop = Stop::never()) const;
 
     /// Results of each query, ordered by (distance, id).
     std::vector<std::vector<Ranked>> search(const Snapshot& snapshot, const Request& request,

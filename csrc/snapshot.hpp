@@ -75,6 +75,14 @@ struct Piece {
         if (end > whole) f(open_block->data(), whole, std::max(begin, whole), end);
     }
     std::int64_t id(std::size_t local) const { return segment->id(local); }
+    /// Calls f(begin, end, id) for the rows [begin, end) of each run, whose ids count up from `id`.
+    template <class F>
+    void for_each_run(F&& f) const {
+        const std::vector<Run>& runs = segment->runs;
+        if (runs.empty()) return f(std::size_t{0}, rows, segment->id_base);
+        for (std::size_t r = 0; r < runs.size(); ++r)
+            f(runs[r].row, r + 1 < runs.size() ? runs[r + 1].row : rows, runs[r].id);
+    }
 };
 
 class IdMap;

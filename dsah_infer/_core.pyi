@@ -10,6 +10,7 @@ _Distances = npt.NDArray[np.int32]
 _Ids = npt.NDArray[np.int64]
 _Rows = npt.NDArray[np.uint32]
 _Floats = npt.NDArray[np.float32]
+_Allow = _Ids | npt.NDArray[np.bool_]
 
 def available_cores(root: str = "") -> int: ...
 def available_memory(root: str = "") -> int: ...
@@ -54,7 +55,7 @@ class Index:
         self,
         queries: _Codes,
         k: int,
-        allow: _Ids | None = None,
+        allow: _Allow | None = None,
         weights: _Floats | None = None,
     ) -> tuple[_Distances, _Ids]: ...
     def range_search(
@@ -62,11 +63,11 @@ class Index:
         queries: _Codes,
         radius: int,
         limit: int | None = None,
-        allow: _Ids | None = None,
+        allow: _Allow | None = None,
         only_above: _Ids | None = None,
         snapshot: Snapshot | None = None,
     ) -> tuple[_Ids, _Distances, _Ids]: ...
-    def count(self, queries: _Codes, radius: int, allow: _Ids | None = None) -> _Ids: ...
+    def count(self, queries: _Codes, radius: int, allow: _Allow | None = None) -> _Ids: ...
 
 def save(snapshot: Snapshot, path: bytes, sections: dict[str, bytes]) -> None: ...
 def load(

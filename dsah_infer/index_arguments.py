@@ -12,9 +12,9 @@ from dsah_infer.errors import ContractError, SpaceMismatchError, UsageError
 
 __all__ = [
     "Options",
-    "allowed_ids",
     "as_array",
     "at_least",
+    "check_allow",
     "check_contract",
     "check_form",
     "check_producer",
@@ -109,16 +109,18 @@ def to_ids(ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-def allowed_ids(allow: npt.ArrayLike | None) -> npt.NDArray[np.int64] | None:
-    """Ids of an allow-list, given as ids or as a boolean mask indexed by id."""
+def check_allow(
+    allow: npt.ArrayLike | None,
+) -> npt.NDArray[np.int64] | npt.NDArray[np.bool_] | None:
+    """What may be found: ids as int64 (n,), or a boolean mask (n,) indexed by id."""
     if allow is None:
         return None
     array = as_array("allow", allow)
-    if array.dtype == np.bool_:
-        if array.ndim != 1:
-            raise UsageError(f"allow: got a mask of shape {array.shape}, expected (max id + 1,)")
-        return np.flatnonzero(array).astype(np.int64)
-    return to_ids(array)
+    if array.dtype != np.bool_:
+        return to_ids(array)
+    if array.ndim != 1:
+        raise UsageError(f"allow: got a mask of shape {array.shape}, expected (largest id + 1,)")
+    return in_c_order(array.view(np.uint8)).view(np.bool_)
 
 
 def check_weights(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dsah_infer import index_storage
 from dsah_infer.calibrate import Calibration, calibrate
 from dsah_infer.contract import CodeContract
-from dsah_infer.index_arguments import allowed_ids, at_least, check_weights
+from dsah_infer.index_arguments import at_least, check_allow, check_weights
 from dsah_infer.index_state import Codes, Distances, Ids, IndexState, OtherFingerprint
 
 __all__ = ["IndexSearches"]
@@ -39,7 +39,8 @@ class IndexSearches(IndexState):
             queries: Packed codes uint8 (m, bytes), or one code (bytes,).
             k: Results per query, at least 1. Above 65,536 it counts as the number of codes where
                 that is less, so that any ``k`` beyond the index gives all codes.
-            allow: Only these may be found: ids, or a boolean mask indexed by id.
+            allow: Only these may be found: ids, of which some may be absent, or a boolean mask
+                indexed by id, which must reach the largest id and may be longer.
             weights: The queries' activations float32 (m, bits). Results are then the exact top-k
                 by (asymmetric distance, Hamming distance, id); the asymmetric distance sums
                 |activation|, rounded to 2**-40 of the largest, over the differing bits.
@@ -51,7 +52,8 @@ class IndexSearches(IndexState):
             distance 2147483647 and id -1.
 
         Raises:
-            UsageError: ``k`` < 1; weights of the wrong shape, not finite, or for symbols.
+            UsageError: ``k`` < 1; a mask that is too short; weights of the wrong shape, not finite,
+                or for symbols.
             CodeError: Wrong dtype or width of the queries, or non-zero padding bits.
             SpaceMismatchError: Queries of another space or none, or of another artefact unasked.
         """
@@ -59,7 +61,7 @@ class IndexSearches(IndexState):
         if at_least("k", k, 1) > _PADDED:
             k = min(k, len(self))
         checked = check_weights(weights, len(packed), self.bits, self.symbol_bits)
-        return self._core.search(packed, k, allowed_ids(allow), checked)
+        return self._core.search(packed, k, check_allow(allow), checked)
 
     def range_search(
         self,
@@ -81,7 +83,7 @@ class IndexSearches(IndexState):
         """
         packed = self._codes(queries, contract, other_fingerprint, "queries")
         most = None if limit is None else at_least("limit", limit, 1)
-        return self._core.range_search(packed, self._radius(radius), most, allowed_ids(allow))
+        return self._core.range_search(packed, self._radius(radius), most, check_allow(allow))
 
     def count(
         self,
@@ -97,7 +99,7 @@ class IndexSearches(IndexState):
         Queries, ``allow`` and ``contract`` are taken and refused as in `search`.
         """
         packed = self._codes(queries, contract, other_fingerprint, "queries")
-        return self._core.count(packed, self._radius(radius), allowed_ids(allow))
+        return self._core.count(packed, self._radius(radius), check_allow(allow))
 
     def pairs_within(self, radius: int) -> Iterator[tuple[Ids, Ids, Distances]]:
         """All pairs of codes at most ``radius`` apart, as (ids a, ids b, distances) with a < b.

@@ -1,4 +1,6 @@
 // search, range_search, count.
+#include <variant>
+
 #include "bindings.hpp"
 
 namespace dsah {
@@ -6,20 +8,25 @@ namespace python {
 namespace {
 
 using Results = std::vector<std::vector<Ranked>>;
+using Mask = py::array_t<bool, py::array::c_style>;
+using Allow = std::optional<std::variant<Mask, Ids>>;
 
-Results run(Index& index, const Codes& queries, Request request, const std::optional<Ids>& allow,
-            Stop& stop, std::shared_ptr<const Snapshot> snapshot = nullptr) {
+Results run(Index& index, const Codes& queries, Request request, const Allow& allow, Stop& stop,
+            std::shared_ptr<const Snapshot> snapshot = nullptr) {
     request.queries = code_data(queries, index.layout());
     request.count = length(queries);
-    const std::int64_t* allowed = allow ? allow->data() : nullptr;
-    const std::size_t allowed_count = allow ? length(*allow) : 0;
+    const Mask* mask = allow ? std::get_if<Mask>(&*allow) : nullptr;
+    const Ids* ids = allow ? std::get_if<Ids>(&*allow) : nullptr;
+    const bool* places = mask ? mask->data() : nullptr;
+    const std::int64_t* numbers = ids ? ids->data() : nullptr;
+    const std::size_t count = mask ? length(*mask) : ids ? length(*ids) : 0;
     const py::gil_scoped_release free;
     if (!snapshot) snapshot = index.snapshot(stop);
     AllowedRows rows;
-    if (allow) {
-        rows = index.allowed(*snapshot, allowed, allowed_count, stop);
-        request.allow = &rows;
-    }
+    if (mask)
+        rows = allow_mask(*snapshot, reinterpret_cast<const std::uint8_t*>(places), count, stop);
+    if (ids) rows = allow_ids(*snapshot, numbers, count, stop);
+    if (allow) request.allow = &rows;
     return index.search(*snapshot, request, stop);
 }
 
@@ -68,7 +75,7 @@ py::tuple to_csr(const Results& results, Stop& stop) {
     return py::make_tuple(lims, distances, ids);
 }
 
-py::tuple search(Index& index, const Codes& queries, std::size_t k, const std::optional<Ids>& allow,
+py::tuple search(Index& index, const Codes& queries, std::size_t k, const Allow& allow,
                  const std::optional<Floats>& weights) {
     Request request;
     request.k = k;
@@ -78,7 +85,7 @@ py::tuple search(Index& index, const Codes& queries, std::size_t k, const std::o
 }
 
 py::tuple range_search(Index& index, const Codes& queries, std::uint32_t radius,
-                       std::optional<std::size_t> limit, const std::optional<Ids>& allow,
+                       std::optional<std::size_t> limit, const Allow& allow,
                        const std::optional<Ids>& only_above, std::shared_ptr<Snapshot> snapshot) {
     Request request;
     request.radius = radius;
@@ -88,8 +95,7 @@ py::tuple range_search(Index& index, const Codes& queries, std::uint32_t radius,
     return to_csr(run(index, queries, request, allow, stop, std::move(snapshot)), stop);
 }
 
-Ids count(Index& index, const Codes& queries, std::uint32_t radius,
-          const std::optional<Ids>& allow) {
+Ids count(Index& index, const Codes& queries, std::uint32_t radius, const Allow& allow) {
     Request request;
     request.radius = radius;
     request.count_only = true;

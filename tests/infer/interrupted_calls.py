@@ -54,6 +54,8 @@ CALLS = {
     "search one": lambda: index.search(codes[:1], 10),
     "search deep": lambda: index.search(codes[:50], size // 2),
     "search allowed": lambda: index.search(codes[:100], 10, allow=shuffled[: size // 2]),
+    "search masked": lambda: index.search(codes[:100], 10, allow=codes[:, 0] > 1),
+    "search masked ids": lambda: named.search(codes[:100], 10, allow=codes[:, 0] > 1),
     "search listed": lambda: index.search(codes[:100], 10, allow=shuffled[: size // 40]),
     "search weighted": lambda: index.search(codes[:20_000], 10, weights=activations),
     "search weighted deep": lambda: index.search(codes[:2], size // 2, weights=activations[:2]),

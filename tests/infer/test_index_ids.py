@@ -68,9 +68,22 @@ class Model:
         chunks = [ids for _, ids in index]
         assert sorted(np.concatenate(chunks) if chunks else []) == present.tolist()
         query = random_codes(self.rng, 2, 16)
-        expected = ranking(query, self.codes[present], present, 20, 16)
-        for ours, theirs in zip(index.search(query, 20), expected, strict=True):
-            np.testing.assert_array_equal(ours, theirs)
+        mask = self.rng.random(SPACE + 5) < self.rng.choice([0, 0.02, 0.5, 1])
+        chosen = np.flatnonzero(mask[:SPACE] & self.there)
+        for named, allow in (
+            (present, None),
+            (chosen, mask),
+            (chosen, mask[: present.max(initial=-1) + 1]),
+            (chosen, self.rng.permutation(np.flatnonzero(mask))),
+        ):
+            expected = ranking(query, self.codes[named], named, 20, 16)
+            for ours, theirs in zip(index.search(query, 20, allow=allow), expected, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+        if len(present):
+            with pytest.raises(
+                UsageError, match=rf"expected shape \({present[-1] + 1},\) or longer"
+            ):
+                index.search(query, 20, allow=mask[: present[-1]])
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -237,6 +238,48 @@ def test_allow_lists(bits):
         mask[allowed] = True
         same(index.search(queries, 20, allow=mask), expected)
         assert (index.count(queries, bits, allow=allowed) == keep.sum()).all()
+
+
+def test_masks_are_taken_as_numpy_has_them():
+    codes = random_codes(np.random.default_rng(6), 200, 64)
+    index = HammingIndex(64)
+    index.add(codes, np.arange(1000, 1200))  # rows and ids at different places of a word
+    mask = np.zeros(2400, bool)
+    mask[2000:2400:6] = True
+    expected = np.arange(1000, 1200, 3)
+    odd = np.where(mask[::2], 64, 0).astype(np.uint8).view(bool)  # not the byte that numpy writes
+    for allow in (mask[::2], mask[::2].tolist(), odd):
+        assert sorted(index.search(codes[:1], 67, allow=allow)[1][0]) == expected.tolist()
+    for allow in (mask[: 2 * 1199 : 2], np.zeros(0, bool), [True]):
+        with pytest.raises(UsageError, match=r"largest id is 1199; expected shape \(1200,\)"):
+            index.search(codes[:1], 3, allow=allow)
+    index.remove(np.arange(1150, 1200))
+    assert index.count(codes[:1], 64, allow=np.ones(1150, bool)).tolist() == [150]
+    with pytest.raises(UsageError, match="largest id is 1149"):
+        index.count(codes[:1], 64, allow=np.ones(1149, bool))
+    with pytest.raises(UsageError, match=r"mask of shape \(2, 2\)"):
+        index.search(codes[:1], 3, allow=np.ones((2, 2), bool))
+    assert HammingIndex(64).count(codes[:1], 64, allow=np.zeros(0, bool)).tolist() == [0]
+
+
+@pytest.mark.parametrize(("ids", "most"), [("implicit", 8), ("own", 40)])
+def test_a_mask_costs_little_beside_the_scan(ids, most):
+    rng = np.random.default_rng(7)
+    codes = random_codes(rng, 1_000_000, 64)
+    index = HammingIndex(64, threads=1, sublinear=False)
+    index.add(codes, None if ids == "implicit" else rng.permutation(len(codes)))
+
+    def cost(allow):
+        turns = []
+        for _ in range(5):
+            start = time.process_time()
+            index.search(codes[:1], 10, allow=allow)
+            turns.append(time.process_time() - start)
+        return min(turns)
+
+    # It took 30 scans as ids, and 150 to look each up in the map.
+    assert cost(np.ones(len(codes), bool)) < most * cost(None)
+    assert ids == "implicit" or index.stats()["id_map_bytes"] == 0
 
 
 @settings(max_examples=80, deadline=None)
