@@ -71,15 +71,15 @@ void Planner::note_scan(const Goal& goal, std::size_t bytes, std::size_t count, 
 
 bool Planner::worth_building(const Snapshot& snapshot, const Goal& goal, const Queries& queries,
                              const std::vector<std::uint32_t>& radii, unsigned threads,
-                             std::string& reason) const {
+                             std::string& reason) {
     if (snapshot.live < kFewRows) {
         reason = "a scan of so few codes is fast";
         return false;
     }
     const Layout& layout = snapshot.layout;
-    const bool grouped = Sublinear::worth_grouping(snapshot);
-    double share = 1;
-    if (grouped) share = std::min(1.0, distinct_share(snapshot, 65536));
+    double share = distinct(snapshot);
+    const bool grouped = Sublinear::worth_grouping(snapshot, share);
+    if (!grouped) share = 1;
     if (grouped && layout.bits <= 16)
         share = std::min(share, std::ldexp(1.0, static_cast<int>(layout.bits)) /
                                     static_cast<double>(snapshot.live));
@@ -115,6 +115,17 @@ bool Planner::worth_building(const Snapshot& snapshot, const Goal& goal, const Q
         return false;
     }
     return true;
+}
+
+double Planner::distinct(const Snapshot& snapshot) {
+    {
+        const std::lock_guard<std::mutex> lock(publishing());
+        if (sampled_.version == snapshot.version) return sampled_.distinct;
+    }
+    const double share = distinct_share(snapshot, Sublinear::kSample);
+    const std::lock_guard<std::mutex> lock(publishing());
+    sampled_ = {snapshot.version, share};
+    return share;
 }
 
 Step Planner::next_step(const Goal& goal, std::size_t bytes, std::size_t count, std::size_t left,

@@ -56,7 +56,7 @@ class Planner {
     /// reach out to `radii`, on so many threads; the reason is written to `reason`.
     bool worth_building(const Snapshot& snapshot, const Goal& goal, const Queries& queries,
                         const std::vector<std::uint32_t>& radii, unsigned threads,
-                        std::string& reason) const;
+                        std::string& reason);
 
     /// The faster way, by measurement, for the `left` remaining ones of `count` queries on so many
     /// threads, where a scan takes `bytes` bytes. Now and then the slower way gets a
@@ -94,7 +94,15 @@ class Planner {
 
     std::array<Costs, Goal::kKinds> costs_;
     Measured alone_{0.08}, among_many_{0.01};  // of scans for the nearest, of whichever kind
-    Plan last_;                                // read and written under publishing()
+    /// Share of distinct codes; sorting the sample takes longer than many a search.
+    double distinct(const Snapshot& snapshot);
+
+    // Both are read and written under publishing().
+    struct Sampled {
+        std::uint64_t version = UINT64_MAX;  // of the snapshot
+        double distinct = 1;
+    } sampled_;
+    Plan last_;
 };
 
 }  // namespace dsah

@@ -8,7 +8,6 @@
 namespace dsah {
 namespace {
 
-constexpr std::size_t kSample = 65536;
 constexpr double kWorthShare = 0.9;
 constexpr std::uint32_t kFewBits = 16;  // of codes of which not many can exist
 
@@ -65,10 +64,10 @@ bool Sublinear::has_tables(const Layout& layout, std::size_t units) {
     return MultiIndex::fits(layout, units);
 }
 
-bool Sublinear::worth_grouping(const Snapshot& snapshot) {
+bool Sublinear::worth_grouping(const Snapshot& snapshot, double distinct) {
     const std::uint32_t bits = snapshot.layout.bits;
     if (bits <= kFewBits && snapshot.live > std::size_t{4} << bits) return true;
-    return distinct_share(snapshot, kSample) < kWorthShare;
+    return distinct < kWorthShare;
 }
 
 Sublinear::Sublinear(const Snapshot& snapshot, unsigned threads, Stop& stop)

@@ -24,7 +24,12 @@ class Sublinear {
     std::size_t units() const;
 
     /// Codes that repeat often enough to be worth grouping.
-    static bool worth_grouping(const Snapshot& snapshot);
+    static bool worth_grouping(const Snapshot& snapshot) {
+        return worth_grouping(snapshot, distinct_share(snapshot, kSample));
+    }
+    /// The same where the share of distinct codes among `kSample` is known.
+    static bool worth_grouping(const Snapshot& snapshot, double distinct);
+    static constexpr std::size_t kSample = 65536;
     /// Whether tables could be built of so many codes (or groups of them).
     static bool has_tables(const Layout& layout, std::size_t units);
     /// Threads that look queries up in tables, each query by one of them.
