@@ -8,9 +8,10 @@
 namespace dsah {
 namespace {
 
-constexpr std::size_t kRunsWorthPiece = 4096;  // rows; fewer, and their ids are stored
-constexpr std::size_t kMostPieces = 4096;      // or fewer rows than this share of all
-constexpr std::size_t kStoredAtFirst = 4096;
+// Runs of fewer rows than this, or than this part of all rows, do not get a piece of their own:
+// their ids are stored. Every change copies the list of pieces.
+constexpr std::size_t kRowsWorthPiece = 4096, kPartWorthPiece = 4096;
+constexpr std::size_t kStoredAtFirst = 4096;  // ids that the first memory for them has room for
 constexpr std::size_t kLargestRoom = std::size_t{1} << 22;
 constexpr std::size_t kRowsAtOnce = 65536;
 
@@ -98,7 +99,7 @@ bool apart(const Snapshot& next, const std::vector<Run>& runs, std::size_t count
 /// runs that are long beside what is there.
 bool better_stored(const Snapshot& next, const std::vector<Run>& runs, std::size_t count) {
     if (runs.empty()) return true;
-    if (count >= std::max(kRunsWorthPiece, next.live / kMostPieces)) return false;
+    if (count >= std::max(kRowsWorthPiece, next.live / kPartWorthPiece)) return false;
     if (runs.size() > 1) return true;
     if (next.pieces.empty()) return false;
     const Piece& last = next.pieces.back();

@@ -180,6 +180,45 @@ void test_readers_and_a_writer() {
     CHECK(index.size() == 2000 - 667);
 }
 
+/// Long runs, single ids and reserved memory: pieces pass on what they leave, and give back the
+/// rest.
+void test_readers_while_pieces_come_and_go() {
+    Index index(Options{16, 1, 2, "", false});
+    const Bytes zeros(2 * 5000, 0);
+    std::atomic<bool> done{false};
+    std::vector<std::thread> readers;
+    for (int r = 0; r < 2; ++r)
+        readers.emplace_back([&] {
+            while (!done) {
+                const auto now = index.snapshot();
+                Request request;
+                request.queries = zeros.data();
+                request.count = 1;
+                request.k = now->live;
+                Stop never;
+                const auto found = index.search(*now, request, never)[0];
+                CHECK(found.size() == now->live);
+                std::vector<std::int64_t> ids;
+                for (std::size_t i = 0; i < found.size(); i += 97) ids.push_back(found[i].id);
+                for (std::size_t row : index.rows_of(*now, ids.data(), ids.size()))
+                    CHECK(row != kNoRow);
+            }
+        });
+    std::int64_t next = 0;
+    for (std::size_t i = 0; i < 150; ++i) {
+        if (i % 7 == 3) index.reserve(20'000);
+        if (i % 50 == 49) index.compact();
+        std::vector<std::int64_t> ids(i % 3 ? 5000 : 1);
+        std::iota(ids.begin(), ids.end(), next + 1);
+        CHECK(index.add(zeros.data(), ids.size(), ids.data()) == ids.size());
+        if (i % 4 == 0) CHECK(index.add(zeros.data(), 1, &next) == 1);
+        next = ids.back() + 3;
+    }
+    done = true;
+    for (auto& reader : readers) reader.join();
+    CHECK(index.size() == 50 + 100 * 5000 + 38);
+}
+
 /// A worker that leaves the work to another must not make it look cheap.
 void test_shared_work_counts_for_each_who_shared() {
     Stop never;
@@ -217,6 +256,7 @@ int main() {
     test_batches_equal_the_obvious();
     test_files_come_back_whole();
     test_readers_and_a_writer();
+    test_readers_while_pieces_come_and_go();
     test_shared_work_counts_for_each_who_shared();
     std::puts("core: all tests passed");
 }
