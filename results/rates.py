@@ -9,6 +9,7 @@ DSaH's preset best keeps its own (1e-3); itq and lsh train nothing.
 
 A method that does best at 1e-4 or less hardly moves its trunk. For these `STARTS` are tried as
 well, at 12 and at 48 bits: a trunk that learns more slowly than the hash layer, and no warm start.
+So far that has been done for dpsh.
 """
 
 from __future__ import annotations
