@@ -11,7 +11,7 @@ import pytest
 
 CSRC = Path(__file__).parents[1] / "csrc"
 USES = {
-    "installed": "find_package(dsah_core REQUIRED)",
+    "installed": "find_package(dsah_core 1.0 REQUIRED)",
     "beside": f'add_subdirectory("{CSRC}" core)',
 }
 
@@ -54,9 +54,17 @@ def test_its_tests_and_the_example_run(built):
     assert "100000 codes" in out
 
 
+#: Names that another project may well have for headers of its own.
+ALONE = """
+#if __has_include(<index.hpp>) || __has_include(<pool.hpp>) || __has_include(<error.hpp>)
+#error "headers of the core are found without dsah/"
+#endif
+"""
+
+
 @pytest.mark.parametrize("use", USES)
 def test_another_project_uses_it(use, built, tmp_path):
-    (tmp_path / "main.cpp").write_text((CSRC / "examples" / "search.cpp").read_text())
+    (tmp_path / "main.cpp").write_text(ALONE + (CSRC / "examples" / "search.cpp").read_text())
     (tmp_path / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.16)\n"
         "project(another CXX)\n"

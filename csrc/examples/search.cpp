@@ -1,9 +1,8 @@
 // The ranker from C++: add codes, search, save, open the file in place.
 #include <cstdio>
+#include <dsah/file.hpp>
+#include <dsah/index.hpp>
 #include <random>
-
-#include "file.hpp"
-#include "index.hpp"
 
 int main() {
     dsah::Options options;
