@@ -109,7 +109,7 @@ bool Planner::worth_building(const Snapshot& snapshot, const Goal& goal, const Q
         reason = "building would not pay";
         return false;
     }
-    const std::size_t bytes = MultiIndex::expected_bytes(layout, units) + 24 * snapshot.live;
+    const std::size_t bytes = MultiIndex::expected_bytes(layout, units) + 32 * snapshot.live;
     if (Sublinear::has_tables(layout, units) && bytes > available_memory() / 2) {
         reason = "not enough free memory for tables";
         return false;

@@ -182,5 +182,10 @@ class IndexChanges(IndexState):
         self._core.compact()
 
     def reserve(self, count: int) -> None:
-        """Prepare for ``count`` more codes, so that they lie in one piece of memory."""
+        """Take memory for ``count`` more codes now, so that they lie in one piece.
+
+        Raises:
+            UsageError: ``count`` < 0.
+            MemoryError: There is not so much; the index goes on without.
+        """
         self._core.reserve(at_least("count", count, 0))

@@ -82,11 +82,16 @@ def load(
 def _stamp(path: str) -> bytes:
     """Tells contents apart: the header's checksum, which covers the checksums of all sections."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             file.seek(64)
             return file.read(8)
     except OSError:
         return b""
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a pipe at once, which the core then refuses, instead of waiting for a writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _name_of(path: str | os.PathLike[str]) -> bytes:

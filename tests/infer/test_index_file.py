@@ -265,7 +265,7 @@ def test_what_is_no_file_is_refused_at_once(mmap, tmp_path):
         golden_indexes()["index_v1"].save(tmp_path / "pipe")
     assert (tmp_path / "pipe").is_fifo()
     core = subprocess.run(
-        [sys.executable, "-c", f"import dsah_infer._core as c; c.load(b'pipe', {mmap}, True)"],
+        [sys.executable, "-c", f"import dsah_infer as d; d.HammingIndex.load('pipe', {mmap})"],
         cwd=tmp_path,
         env=ENVIRONMENT,
         capture_output=True,
