@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import traceback
+import weakref
 
 import numpy as np
 import pytest
@@ -118,3 +119,10 @@ def test_child_of_a_child(tmp_path):
         assert in_child(lambda: use_everything(index, codes, tmp_path, 2 * 10**9)) == 0
 
     assert in_child(work) == 0
+
+
+def test_nothing_of_python_runs_when_an_index_goes():
+    # A weak reference's callback would, and Ctrl-C in there is lost.
+    index = HammingIndex(64)
+    assert not weakref.getweakrefs(index)
+    assert not weakref.getweakrefs(index._writers)
