@@ -60,7 +60,7 @@ class TrainingSet:
         config: Batch size, sampler, augmentation and seed.
         seen: The pictures as the exported model sees them, uint8 (n, S, S, 3); None where that is
             what ``pictures`` are.
-        guide: A teacher's code bits (n, bits), for a student.
+        guide: A teacher's symbols (n, segments), for a student; bits where its codes are signs.
     """
 
     pictures: Tensor

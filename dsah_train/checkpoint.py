@@ -49,8 +49,7 @@ def contract_of(
 ) -> CodeContract:
     """The contract of a model's codes; ``space`` and ``fingerprint`` are still empty."""
     arity = model.symbol_arity
-    per_symbol = arity.bit_length() - 1
-    segments = config.bits // per_symbol
+    segments = config.bits // config.bits_per_symbol
     symbol_bits = STORED_SYMBOL_BITS[arity]
     return CodeContract(
         method=config.method,

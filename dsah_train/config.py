@@ -58,7 +58,14 @@ class Config:
         "paper",
     )
     bits: int = setting(48, "bits of information per code", within=(1, MAX_BITS))
-    arity: int = setting(4, "doh: values K of one symbol", 2, 4, 8, 16)
+    arity: int = setting(
+        2,
+        "doh: values K of one symbol, 4 unless told; a student takes over its teacher's",
+        2,
+        4,
+        8,
+        16,
+    )
 
     # networks
     backbone: str = setting(
@@ -81,7 +88,9 @@ class Config:
         "", "code lengths whose prefixes are trained too, such as 12,24,48; the last is bits"
     )
     teacher: str = setting(
-        "", "dagh: a checkpoint whose codes are learnt instead of those of an own first stream"
+        "",
+        "dagh: a checkpoint of any method, whose codes are learnt instead of those of an own first "
+        "stream",
     )
     attention_start: str = setting(
         "energy",
@@ -198,6 +207,16 @@ class Config:
     def attends(self) -> bool:
         """Whether the network that is trained has attention; frozen features leave none."""
         return self.attention and self.train_trunk and self.method in ("dsah", "dagh", "doh")
+
+    @property
+    def symbol_arity(self) -> int:
+        """Values of one symbol of the codes: K where they are ordinal, 2 for sign codes."""
+        return self.arity if self.method == "doh" or self.teacher else 2
+
+    @property
+    def bits_per_symbol(self) -> int:
+        """Bits of information that one symbol carries, log2 of `symbol_arity`."""
+        return self.symbol_arity.bit_length() - 1
 
     @property
     def lengths(self) -> tuple[int, ...]:

@@ -44,11 +44,10 @@ def check_together(config: Config) -> None:
     Raises:
         ConfigError: The first such pair.
     """
-    per_symbol = config.arity.bit_length() - 1
-    if config.method == "doh" and config.bits % per_symbol:
+    if config.bits % config.bits_per_symbol:
         raise ConfigError(
-            f"bits = {config.bits} is not a multiple of {per_symbol}, the bits of one of "
-            f"{config.arity} values (arity)"
+            f"bits = {config.bits} is not a multiple of {config.bits_per_symbol}, the bits of one "
+            f"of {config.symbol_arity} values (arity)"
         )
     if config.teacher and config.method != "dagh":
         raise ConfigError(f"teacher is a setting of method dagh, not of {config.method}")
@@ -117,7 +116,7 @@ def nested_lengths(config: Config) -> tuple[int, ...]:
     """
     if not config.nested:
         return (config.bits,)
-    step = config.arity.bit_length() - 1 if config.method == "doh" else 1
+    step = config.bits_per_symbol
     try:
         lengths = tuple(int(part) for part in config.nested.split(","))
     except ValueError:
@@ -128,7 +127,7 @@ def nested_lengths(config: Config) -> tuple[int, ...]:
         raise ConfigError(
             f"nested = {config.nested!r}, allowed: ascending lengths that end with bits = "
             f"{config.bits}, such as {config.bits // 4},{config.bits // 2},{config.bits}"
-            + (f"; multiples of {step} for arity {config.arity}" if step > 1 else "")
+            + (f"; multiples of {step} for arity {config.symbol_arity}" if step > 1 else "")
         )
     if config.method in ("itq", "lsh"):
         raise ConfigError(f"nested codes are learnt; {config.method} learns none")

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dsah_infer.contract import CodeContract, pack_bits, pack_symbols
+from dsah_infer.contract import CodeContract, pack_symbols
 from dsah_train.augment import normalise
 from dsah_train.models import Hasher
 
-__all__ = ["Codes", "encode", "pack_activations"]
+__all__ = ["Codes", "encode", "pack_activations", "symbols_of"]
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,25 @@ class Codes:
     saliency: npt.NDArray[np.float32] | None = None
 
 
-def pack_activations(
+def symbols_of(
     activations: npt.NDArray[np.float32], contract: CodeContract
 ) -> npt.NDArray[np.uint8]:
-    """Activations (n, A) to packed codes (n, bytes) by the contract's bit and symbol rules.
+    """Activations (n, A) to symbols (n, segments) by the contract's bit and symbol rules.
 
     Sign codes have one activation per bit. Ordinal codes have K per segment, and numpy's argmax
     takes the lowest index of a tie, as the contract wants.
     """
     if contract.activations == contract.bits:
-        return pack_bits(activations >= 0)
+        return (activations >= 0).astype(np.uint8)
     segments = activations.reshape(len(activations), contract.segments, contract.arity)
-    return pack_symbols(segments.argmax(-1), contract.symbol_bits)
+    return segments.argmax(-1).astype(np.uint8)
+
+
+def pack_activations(
+    activations: npt.NDArray[np.float32], contract: CodeContract
+) -> npt.NDArray[np.uint8]:
+    """Activations (n, A) to packed codes (n, bytes) of their `symbols_of`."""
+    return pack_symbols(symbols_of(activations, contract), contract.symbol_bits)
 
 
 def encode(

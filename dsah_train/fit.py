@@ -67,7 +67,7 @@ class Run:
         if config.teacher:
             teacher = Teacher.load(config.teacher)
             self.folder.space = teacher.space
-            guide = teacher.bits_of(self.pictures.part, progress=progress)
+            guide = teacher.symbols_of(self.pictures.part, progress=progress)
             self.pictures = dataclasses.replace(self.pictures, guide=guide)
 
     def train(self) -> Path:
@@ -224,7 +224,7 @@ def fit(
     torch.use_deterministic_algorithms(True, warn_only=True)
     config = config.replace(multi_label=dataset.multi_label)
     if config.teacher:
-        config = config.replace(bits=Teacher.load(config.teacher).bits)
+        config = Teacher.load(config.teacher).configure(config)
     run = Run(
         config,
         dataset,

@@ -26,11 +26,17 @@ __all__ = [
 
 
 class PlainHasher(Hasher):
-    """One hashing network on the plain image: rivals, and the second stream of DAgH."""
+    """One hashing network on the plain image: rivals, and the second stream of DAgH.
 
-    def __init__(self, hashing: LightHashing | PaperHashing) -> None:
+    Args:
+        hashing: Images to activations (N, A).
+        arity: Values of one symbol; K where a student learns ordinal codes.
+    """
+
+    def __init__(self, hashing: LightHashing | PaperHashing, arity: int = 2) -> None:
         super().__init__()
         self.hashing = hashing
+        self.symbol_arity = arity
         self.activations = hashing.hash.out_features
 
     def forward(self, images: Tensor) -> Encoded:
@@ -131,7 +137,7 @@ def build_model(config: Config, num_classes: int, state: dict[str, Tensor] | Non
 
 def build_plain(config: Config, state: dict[str, Tensor] | None = None) -> PlainHasher:
     """One hashing network on the plain image."""
-    return PlainHasher(_hashing(config, state))
+    return PlainHasher(_hashing(config, state), config.symbol_arity)
 
 
 def build_attentive(config: Config, state: dict[str, Tensor] | None = None) -> AttentiveHasher:
@@ -145,6 +151,9 @@ def build_attentive(config: Config, state: dict[str, Tensor] | None = None) -> A
 
 
 def _hashing(config: Config, state: dict[str, Tensor] | None) -> LightHashing | PaperHashing:
+    # Sign codes have one activation a bit, ordinal ones K a symbol.
+    arity = config.symbol_arity
+    outputs = config.bits if arity == 2 else config.bits // config.bits_per_symbol * arity
     if config.backbone == "vgg16":
-        return PaperHashing(config.bits, state, config.fc_dim)
-    return LightHashing(build_trunk(config.backbone, state), config.bits, config.dropout)
+        return PaperHashing(outputs, state, config.fc_dim)
+    return LightHashing(build_trunk(config.backbone, state), outputs, config.dropout)

@@ -119,8 +119,7 @@ class OrdinalHasher(Hasher):
     ) -> None:
         super().__init__()
         self.symbol_arity = config.arity
-        segments = config.bits // (config.arity.bit_length() - 1)
-        self.activations = segments * config.arity
+        self.activations = config.bits // config.bits_per_symbol * config.arity
         self.has_saliency = config.attends
         self.trunk, self.classifier, self.hidden = trunk, classifier, hidden
         self.fc8 = nn.Linear(hidden_width, GLOBAL_WIDTH)

@@ -19,8 +19,8 @@ __all__ = ["Pictures", "decode_pictures"]
 class Pictures:
     """Decoded pictures of a part: for training (R, larger or equal) and as the model sees them (S).
 
-    The two are one array when no margin is cropped away. ``guide`` holds a teacher's code bits
-    (n, bits) where there is a teacher.
+    The two are one array when no margin is cropped away. ``guide`` holds a teacher's symbols
+    (n, segments) where there is a teacher.
     """
 
     part: Part

@@ -45,6 +45,7 @@ _PAPER_RIVAL: dict[str, Any] = {
 }
 #: Weights that a method's own equations give; they hold under every preset.
 _OWN: dict[str, dict[str, Any]] = {
+    "doh": {"arity": 4},
     "dagh": {"alpha": 1.0},
     "dsh": {"quantization": 0.01},
     "dpsh": {"quantization": 0.1},

@@ -2,7 +2,7 @@
 
     python results/cost.py                 # after the grid `student`; wants a quiet core
 
-Exports the teacher's and the students' checkpoints as a user would, and runs `export/cost.py` on
+Exports the teachers' and the students' checkpoints as a user would, and runs `export/cost.py` on
 the files (onnxruntime, one thread, one picture at a time). Writes results/cost/student.json.
 """
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from dsah_infer.atomic_file import replacing  # noqa: E402
-from results.grids.student import GRID  # noqa: E402
+from results.grids.student import GRID, TEACHERS  # noqa: E402
 from results.provenance import commit, machine  # noqa: E402
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "results")
     parser.add_argument("--out", type=Path, default=ROOT / "results")
     args = parser.parse_args()
-    runs = [GRID.cells[0].teacher, *(f"{cell.grid}/{cell.name}" for cell in GRID.cells)]
+    runs = [*TEACHERS, *(f"{cell.grid}/{cell.name}" for cell in GRID.cells)]
     runs = [run for run in runs if (args.work / run / "ckpt.pt").exists()]
     with tempfile.TemporaryDirectory() as folder:
         models = [Path(folder) / f"{run.replace('/', '-')}.onnx" for run in runs]

@@ -140,6 +140,14 @@ def guided(z, bits, scale):
     )
 
 
+def guided_symbols(z, symbols, arity, scale):
+    return mean(
+        -math.log(softmax(row[arity * r : arity * (r + 1)], scale)[symbol])
+        for row, code in zip(z, symbols, strict=True)
+        for r, symbol in enumerate(code)
+    )
+
+
 # --- doh ---------------------------------------------------------------------------------------
 
 

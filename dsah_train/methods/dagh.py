@@ -134,7 +134,7 @@ class DAgH(Method):
         if self.config.warm_start and self.guide is not None:
             features, rows = self.head_inputs(data, self.net)
             goal = self.guide[rows]
-            fit_head(self.net.hashing.hash, features, goal, guided_code_loss, seed=self.config.seed)
+            fit_head(self.net.hashing.hash, features, goal, self.code_loss, seed=self.config.seed)
 
     def student_epoch(self, data: TrainingSet, epoch: int, before: int, epochs: int) -> Losses:
         """One pass of stream two over the data: cross entropy against the guided codes (J_2)."""
@@ -155,9 +155,17 @@ class DAgH(Method):
         """J_2 of a batch; bits count alone, so prefixes of nested codes only weigh more."""
         assert self.guide is not None
         goal = self.guide[batch.rows]
-        return average_terms(
-            self.config.lengths, lambda n: {"loss": guided_code_loss(z[:, :n], goal[:, :n])}
-        )["loss"]
+        config, symbols = self.config, goal.shape[1]
+
+        def terms(bits: int) -> Terms:
+            part = bits // config.bits_per_symbol
+            return {"loss": self.code_loss(z[:, : z.shape[1] // symbols * part], goal[:, :part])}
+
+        return average_terms(config.lengths, terms)["loss"]
+
+    def code_loss(self, z: Tensor, goal: Tensor) -> Tensor:
+        """J_2 of activations against bits, or against symbols of an ordinal teacher."""
+        return guided_code_loss(z, goal, arity=self.config.symbol_arity)
 
     def state_dict(self) -> dict[str, Any]:
         """Both streams and the guided codes."""

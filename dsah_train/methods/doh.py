@@ -72,10 +72,9 @@ class DOH(Method):
     def pair_terms(self, h: Tensor, targets: Tensor) -> Terms:
         """L_sim of the soft symbols, averaged over code lengths."""
         config, similar = self.config, similarity(targets)
-        per_symbol = config.arity.bit_length() - 1
 
         def terms(bits: int) -> Terms:
-            prefix = h[:, : bits // per_symbol * config.arity]
+            prefix = h[:, : bits // config.bits_per_symbol * config.arity]
             p = ordinal(prefix, config.arity, config.beta)
             matches = match(p, winners(prefix, config.arity) if config.asym else p)
             loss = difference_loss if config.sim_loss == "difference" else lsrh_loss

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from results.grids.student import GRID
+from results.grids.student import GRID, TEACHERS
 from results.tables.records import load, markdown, shown_map
 
 __all__ = ["table"]
 
 
 def table() -> str:
-    """The teacher, then its students."""
-    teacher = GRID.cells[0].teacher
-    names = {teacher: "teacher: two networks, 128 pixels"}
-    names |= {f"{cell.grid}/{cell.name}": f"student: {cell.note}" for cell in GRID.cells}
+    """Each teacher, then its students."""
+    names = {}
+    for teacher, looks in TEACHERS.items():
+        names[teacher] = f"teacher {looks}"
+        students = [cell for cell in GRID.cells if cell.teacher == teacher]
+        names |= {f"{cell.grid}/{cell.name}": f"its student: {cell.note}" for cell in students}
     costs = load("cost").get("student", {"cost": {}})["cost"]
     records = {
         f"{grid}/{name}": r for grid in ("rivals", "student") for name, r in load(grid).items()

@@ -1,4 +1,4 @@
-"""DOH's own network at every arity: exported, encoded without torch, ranked by symbols."""
+"""DOH's network and its students at every arity: exported, run without torch, ranked by symbols."""
 
 from __future__ import annotations
 
@@ -14,9 +14,17 @@ from export.to_onnx import export_onnx
 from tests.export.tiny_models import SIZE, write_checkpoint
 
 
-@pytest.mark.parametrize("arity", [2, 4, 8, 16])
-def test_symbols_of_every_arity_are_exported_and_ranked(arity: int, tmp_path: Path) -> None:
-    checkpoint = write_checkpoint(tmp_path / "ckpt.pt", method="doh", arity=arity, bits=24)
+@pytest.mark.parametrize(
+    ("method", "teacher", "arity"),
+    [("doh", "", arity) for arity in (2, 4, 8, 16)]
+    + [("dagh", "doh/ckpt.pt", arity) for arity in (4, 8, 16)],  # of arity 2 they are sign codes
+)
+def test_symbols_of_every_arity_are_exported_and_ranked(
+    method: str, teacher: str, arity: int, tmp_path: Path
+) -> None:
+    checkpoint = write_checkpoint(
+        tmp_path / "ckpt.pt", method=method, teacher=teacher, arity=arity, bits=24
+    )
     export_onnx(checkpoint, tmp_path / "model.onnx")
     images = fixed_pictures(SIZE)
     h = encode(checkpoint.model, images, checkpoint.contract).activations

@@ -51,7 +51,7 @@ def test_paper_preset_is_the_published_one() -> None:
         ({"batch_size": 1}, "allowed: 2 to"),
         ({"crop": 0}, "allowed: 0.1 to 1"),
         ({"method": "doh", "bits": 12, "arity": 16, "nested": "6,12"}, "multiples of 4"),
-        ({"method": "doh", "bits": 13}, "not a multiple of 2"),
+        ({"method": "doh", "arity": 4, "bits": 13}, "not a multiple of 2"),
         ({"nested": "12,24"}, "ascending lengths that end with bits"),
         ({"nested": "48,48"}, "ascending"),
         ({"nested": "0,48"}, "ascending"),

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from dsah_infer import HammingIndex
+from dsah_infer.contract import pack_symbols
 from dsah_infer.errors import CheckpointError, ConfigError, PictureError, TrainingError
 from dsah_train.checkpoint import load_checkpoint
 from dsah_train.data import decode_part
-from dsah_train.encode import encode
+from dsah_train.encode import encode, symbols_of
 from dsah_train.fit import fit
 from dsah_train.progress import save_state
 from tests.train import tiny
@@ -194,10 +196,43 @@ def test_a_student_lives_in_its_teachers_space(tmp_path: Path) -> None:
     assert {r["step"] for r in records(tmp_path / "student")} == {"student"}
 
 
-def test_an_ordinal_teacher_is_refused(tmp_path: Path) -> None:
-    train(tmp_path / "teacher", "doh", bits=12)
-    with pytest.raises(ConfigError, match="ordinal codes"):
-        train(tmp_path / "student", "dagh", teacher=str(tmp_path / "teacher/ckpt.pt"))
+@pytest.mark.parametrize("arity", [2, 4, 8])
+def test_an_ordinal_teacher_has_students(tmp_path: Path, arity: int) -> None:
+    teacher = train(tmp_path / "teacher", "doh", epochs=4, bits=12, arity=arity, image_size=48)
+    student = train(
+        tmp_path / "student",
+        "dagh",
+        epochs=6,
+        warm_start=1,
+        teacher=str(tmp_path / "teacher/ckpt.pt"),
+        bits=12,
+        nested="6,12",
+        image_size=48,
+        train_size=48,
+    )
+    kept = ("space", "bits", "symbol_bits", "arity", "info_bits", "segments")
+    for name in kept:
+        assert getattr(student.contract, name) == getattr(teacher.contract, name), name
+    part = tiny.dataset().train
+    pixels = decode_part(part, teacher.contract.pixels, progress=False)
+    mine, theirs = (
+        symbols_of(encode(c.model, pixels, c.contract).activations, c.contract)
+        for c in (student, teacher)
+    )
+    assert mine.shape == (8, teacher.contract.segments)
+    assert (mine != theirs).sum() <= mine.size // 16  # the teacher's symbols are learnt
+    index = HammingIndex(
+        teacher.contract.bits,
+        symbol_bits=teacher.contract.symbol_bits,
+        contract=teacher.contract,
+    )
+    index.add(pack_symbols(theirs, teacher.contract.symbol_bits))
+    queries = pack_symbols(mine, student.contract.symbol_bits)
+    distances, _ = index.search(queries, 1, contract=student.contract, other_fingerprint="accept")
+    assert (distances <= 1).all()
+
+
+def test_a_teacher_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file"):
         train(tmp_path / "student", "dagh", teacher=str(tmp_path / "absent.pt"))
 
@@ -207,9 +242,9 @@ def test_teacher_reads_with_its_own_pixel_rule(tmp_path: Path) -> None:
 
     train(tmp_path, bits=16, image_size=40, crop=0.8)
     teacher = Teacher.load(str(tmp_path / "ckpt.pt"))
-    bits = teacher.bits_of(tiny.dataset().train, progress=False)
+    bits = teacher.symbols_of(tiny.dataset().train, progress=False)
     assert bits.shape == (8, 16)
     assert set(bits.unique().tolist()) <= {0, 1}
     with pytest.raises(PictureError, match=r"train/2\.png"):
-        teacher.bits_of(tiny.dataset(corrupt=(2,)).train, progress=False)
-    assert torch.equal(bits, teacher.bits_of(tiny.dataset().train, progress=False))
+        teacher.symbols_of(tiny.dataset(corrupt=(2,)).train, progress=False)
+    assert torch.equal(bits, teacher.symbols_of(tiny.dataset().train, progress=False))

@@ -21,6 +21,7 @@ from tests import reference_losses as slow
 TARGETS = torch.tensor([[1, 0, 0], [0, 1, 0], [1, 0, 0], [1, 1, 0], [0, 0, 1]], dtype=torch.uint8)
 S = similarity(TARGETS).double()
 CENTRES = class_centres(3, 6).double()
+SYMBOLS = torch.tensor([[0, 2], [1, 1], [2, 0], [0, 0], [1, 2]], dtype=torch.uint8)
 
 
 def activations(seed: int) -> torch.Tensor:
@@ -55,6 +56,10 @@ LOSSES = {
     "dagh guided": (
         lambda z: guided_code_loss(z, (CENTRES[[0, 1, 2, 0, 1]] + 1) / 2, 3.0),
         lambda z: slow.guided(z, ((CENTRES[[0, 1, 2, 0, 1]] + 1) / 2).tolist(), 3.0),
+    ),
+    "dagh guided by symbols": (  # 6 activations: two segments of three values
+        lambda z: guided_code_loss(z, SYMBOLS, 3.0, arity=3),
+        lambda z: slow.guided_symbols(z, SYMBOLS.tolist(), 3, 3.0),
     ),
 }
 
