@@ -8,8 +8,8 @@ rates are tried, then further ones until the best has a worse one on either side
 DSaH's preset best keeps its own (1e-3); itq and lsh train nothing.
 
 A method that does best at 1e-4 or less hardly moves its trunk. For these `STARTS` are tried as
-well, at 12 and at 48 bits: a trunk that learns more slowly than the hash layer, and no warm start.
-So far that has been done for dpsh.
+well, at 12 and at 48 bits: a trunk that learns more slowly than the hash layer, or not at all, and
+no warm start.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ STARTS: tuple[dict[str, float], ...] = (
     {"lr": 1e-3, "trunk_lr": 0.03},
     {"lr": 1e-3, "trunk_lr": 0.003},
     {"lr": 1e-3, "trunk_lr": 0.03, "warm_start": 0},
+    {"lr": 1e-3, "trunk_lr": 0.0},
 )
 #: The paper's ratio of pair terms to J_reg, by its weights and by its batch.
 RATIOS: tuple[dict[str, float], ...] = (
