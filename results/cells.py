@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-__all__ = ["Cell", "Grid"]
+__all__ = ["Cell", "Grid", "Heads"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,23 @@ class Cell:
                 flags += [f"--{flag}", str(value)]
         return flags
 
+    def differs_from(self, record: Mapping[str, Any]) -> list[str]:
+        """Names of the settings that a result file of this cell has other values of."""
+        kept = record.get("settings", {})
+        return [name for name, value in self.settings.items() if kept.get(name, value) != value]
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Heads on frozen features: side of the pictures in pixels, code lengths, and seeds.
+
+    A seed draws the split and the training alike.
+    """
+
+    size: int
+    bits: tuple[int, ...]
+    seeds: tuple[int, ...]
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -46,7 +65,7 @@ class Grid:
         data: Archive in the data folder, or an ``embedded:`` specification.
         minutes: What all cells take on one core; for grids of a GPU a guess.
         cells: The models.
-        frozen: Heads on frozen features, trained by `results.heads` instead of ``fit``.
+        heads: Each cell is a method's heads on frozen features, trained by `results.heads`.
         gpu: Left out where there is no CUDA device: it would take days.
     """
 
@@ -54,5 +73,5 @@ class Grid:
     data: str
     minutes: int
     cells: tuple[Cell, ...]
-    frozen: bool = False
+    heads: Heads | None = None
     gpu: bool = False

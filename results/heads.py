@@ -1,4 +1,4 @@
-"""One method's heads on frozen features: all lengths and seeds, on features computed once.
+"""One method's heads on frozen features: lengths and seeds, on features computed once.
 
 Seed s draws the split and the training alike. A head trains for `EPOCHS` epochs by its method's own
 loop; its learning rate is the best on a validation part of the training pictures of split 0 (10 per
@@ -26,65 +26,63 @@ from dsah_train.data import Part, carve_validation, decode_part, load_dataset
 from dsah_train.features import pooled_features
 from dsah_train.float_features import float_map
 from dsah_train.frozen import head_codes, train_head
-from dsah_train.metrics import mean_average_precision
+from dsah_train.metrics import evaluate_codes
 from dsah_train.models import build_plain
-from results.cells import Cell
+from results.cells import Cell, Heads
 from results.ladder import best_rate, next_rate
 from results.provenance import METRIC, commit, machine
 
-__all__ = ["BITS", "EPOCHS", "RATES", "SEEDS", "TUNED_BITS", "measure"]
+__all__ = ["EPOCHS", "RATES", "TUNED_BITS", "measure"]
 
-BITS = (12, 24, 36, 48)
-SEEDS = (0, 1, 2, 3, 4)
 EPOCHS = 100
 LADDER = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
 RATES = LADDER[2:6]
 TUNED_BITS = 24
 BACKBONE = "squeezenet1_1"
-SIZE = 224
 
 _Features = dict[str, npt.NDArray[np.float32]]
 
 
-def measure(cell: Cell, data: str, work: Path) -> dict[str, Any]:
+def measure(cell: Cell, data: str, work: Path, heads: Heads) -> dict[str, Any]:
     """Train and score the heads of one method; returns the record that is kept."""
     torch.set_num_threads(1)
-    began = time.monotonic()
-    features = _features(data, work / "frozen" / f"{Path(data).name}-{BACKBONE}-{SIZE}.npz")
+    began, made_by = time.monotonic(), commit()
+    name = f"{Path(data).name}-{BACKBONE}-{heads.size}.npz"
+    features = _features(data, work / "frozen" / name, heads.size)
     record: dict[str, Any] = {
         "grid": cell.grid,
         "cell": cell.name,
         "note": cell.note,
-        "commands": [f"python results/run.py frozen --only {cell.name} --data FOLDER"],
+        "commands": [f"python results/run.py {cell.grid} --only {cell.name} --data FOLDER"],
         "data": Path(data).name,
         "protocol": load_dataset(data).protocol,
-        "backbone": f"{BACKBONE}, ImageNet weights, {SIZE} px, frozen, mean of the last map",
+        "backbone": f"{BACKBONE}, ImageNet weights, {heads.size} px, frozen, mean of the last map",
         "metric": METRIC,
         "seeds": "split and training alike",
     }
     if cell.name == "float":
-        record["runs"] = [{"seed": seed, "map": _float_map(data, seed, features)} for seed in SEEDS]
+        record["runs"] = [
+            {"seed": seed, "map": _float_map(data, seed, features)} for seed in heads.seeds
+        ]
     else:
         tried = _try_rates(cell, data, features)
         rate = best_rate(tried) if tried else Config.lr
         record |= {
-            "settings": dataclasses.asdict(_config(cell, BITS[-1], rate, 0)),
+            "settings": dataclasses.asdict(_config(cell, heads.bits[-1], rate, 0)),
             "validation_map": {str(r): value for r, value in tried.items()},
             "runs": [],
         }
-        for bits in BITS:
-            for seed in SEEDS:
+        for bits in heads.bits:
+            for seed in heads.seeds:
                 dataset = load_dataset(data, split_seed=seed)
                 config = _config(cell, bits, rate, seed)
-                parts = (dataset.train, dataset.query, dataset.gallery)
-                record["runs"].append(
-                    {"bits": bits, "seed": seed, "map": _head_map(config, features, *parts)}
-                )
-            values = [run["map"] for run in record["runs"] if run["bits"] == bits]
+                scores = _scores(config, features, dataset.train, dataset.query)
+                record["runs"].append({"bits": bits, "seed": seed, **scores})
+            values = [run["map_expected"] for run in record["runs"] if run["bits"] == bits]
             print(f"{cell.name} {bits} bits: {np.mean(values):.4f}, rate {rate}", flush=True)
     return record | {
         "seconds": round(time.monotonic() - began, 1),
-        "commit": commit(),
+        "commit": made_by,
         "machine": machine(),
     }
 
@@ -106,23 +104,29 @@ def _try_rates(cell: Cell, data: str, features: _Features) -> dict[float, float]
     tried: dict[float, float] = {}
     while (rate := next_rate(tried, LADDER, RATES)) is not None:
         config = _config(cell, TUNED_BITS, rate, 0)
-        tried[rate] = _head_map(config, features, rest, held_out, rest)
+        tried[rate] = _scores(config, features, rest, held_out)["map_expected"]
     return tried
 
 
-def _head_map(
-    config: Config, features: _Features, train: Part, query: Part, gallery: Part
-) -> float:
+def _scores(config: Config, features: _Features, train: Part, query: Part) -> dict[str, float]:
+    """MAP of the codes, and of the cosine between the activations that they are cut from."""
     model = train_head(config, _rows(features, train), train.targets)
     contract = contract_of(config, (), model, {})
-    return mean_average_precision(
-        head_codes(config, model, _rows(features, query)).codes,
+    asked, kept = (head_codes(config, model, _rows(features, part)) for part in (query, train))
+    scores = evaluate_codes(
+        asked.codes,
         query.targets,
-        head_codes(config, model, _rows(features, gallery)).codes,
-        gallery.targets,
+        kept.codes,
+        train.targets,
         bits=contract.bits,
         symbol_bits=contract.symbol_bits,
     )
+    activations = (asked.activations, kept.activations)
+    return {
+        "map": scores.map,
+        "map_expected": scores.map_expected,
+        "map_float": float_map(activations[0], query.targets, activations[1], train.targets),
+    }
 
 
 def _float_map(data: str, seed: int, features: _Features) -> float:
@@ -140,7 +144,7 @@ def _rows(features: _Features, part: Part) -> torch.Tensor:
     return torch.from_numpy(np.stack([features[name] for name in part.names]))
 
 
-def _features(data: str, cache: Path) -> _Features:
+def _features(data: str, cache: Path, size: int) -> _Features:
     """Features of all pictures by name; the splits only deal them out differently."""
     dataset = load_dataset(data)
     parts = (dataset.query, dataset.gallery)
@@ -151,7 +155,7 @@ def _features(data: str, cache: Path) -> _Features:
         if set(names) <= set(kept):
             return kept
     model = build_plain(Config(backbone=BACKBONE), load_weights(BACKBONE, "auto")).eval()
-    rule = PixelRule(size=SIZE, crop=1.0)
+    rule = PixelRule(size=size, crop=1.0)
     values = np.concatenate(
         [
             pooled_features(model, torch.from_numpy(decode_part(p, rule, progress=False))).numpy()

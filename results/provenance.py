@@ -35,6 +35,6 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit of the code that measured."""
-    command = ["git", "rev-parse", "--short=12", "HEAD"]
+    """The commit of the code that measures; ``-dirty`` where tracked files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()

@@ -4,8 +4,9 @@
     python results/run.py rivals --data FOLDER        # FOLDER holds data/flowers17.zip
     make results DATA_DIR=FOLDER                      # every grid
 
-A cell that has its file is skipped and an interrupted one resumes, so the command can be repeated
-until all is done. Every file names command, settings, seeds, machine, versions and seconds.
+A cell that has its file is skipped (where its settings have changed since, that is said), and an
+interrupted one resumes, so the command can be repeated until all is done. Every file
+names command, settings, seeds, machine, versions and seconds.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ def measure(cell: Cell, data: str, work: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"no ImageNet weights for {backbone}: put {backbone}.pth into $DSAH_DATA/weights"
         )
-    if GRIDS[cell.grid].frozen:
-        return heads.measure(cell, data, work)
+    wanted = GRIDS[cell.grid].heads
+    if wanted is not None:
+        return heads.measure(cell, data, work, wanted)
     teacher = None
     if cell.teacher:
         grid, _, name = cell.teacher.partition("/")
@@ -76,8 +78,11 @@ def main() -> None:
             continue
         for cell in grid.cells:
             out = args.out / name / f"{cell.name}.json"
+            changed = cell.differs_from(json.loads(out.read_text())) if out.exists() else []
             if args.list:
                 print(f"  {'done' if out.exists() else '    '} {cell.name}")
+            if changed:
+                print(f"  {cell.name} was measured with other {', '.join(changed)}: delete {out}")
             if args.list or out.exists() or args.only not in cell.name:
                 continue
             data = grid.data

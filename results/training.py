@@ -36,7 +36,7 @@ def measure(cell: Cell, data: str, work: Path, teacher: Cell | None) -> dict[str
         taught = work / teacher.grid / teacher.name
         evaluate += ["--gallery-model", f"{taught}/ckpt.pt"]
         commands.insert(0, _fit(teacher, data, taught, None))  # returns at once where it is done
-    began = time.monotonic()
+    began, made_by = time.monotonic(), commit()  # a long training may outlive its commit
     for command in commands:
         print("$ python -m dsah_train " + " ".join(command), flush=True)
         subprocess.run([sys.executable, "-m", "dsah_train", *command], check=True, cwd=ROOT)
@@ -57,7 +57,7 @@ def measure(cell: Cell, data: str, work: Path, teacher: Cell | None) -> dict[str
         "training": describe(run / "ckpt.pt")["metrics"],
         "seconds": round(time.monotonic() - began, 1),
         "load_before": os.getloadavg()[0],
-        "commit": commit(),
+        "commit": made_by,
         "machine": machine(),
     }
 

@@ -21,6 +21,7 @@ __all__ = ["GRIDS"]
 
 GRIDS: dict[str, Grid] = {
     "frozen": frozen.GRID,
+    "frozen128": frozen.SMALL_PICTURES,
     "rivals": rivals.GRID,
     **marks.GRIDS,
     "unseen": unseen.GRID,

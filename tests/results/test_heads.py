@@ -11,8 +11,10 @@ from PIL import Image
 
 from dsah_infer.errors import DsahError
 from results import heads
-from results.cells import Cell
+from results.cells import Cell, Heads
 from tests.train import tiny
+
+HEADS = Heads(size=40, bits=(8, 16), seeds=(0, 1))
 
 
 @pytest.fixture
@@ -28,14 +30,13 @@ def folder(tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heads, "load_weights", lambda *_: None)
-    for name, value in {"BITS": (8, 16), "SEEDS": (0, 1), "EPOCHS": 4, "SIZE": 40}.items():
-        monkeypatch.setattr(heads, name, value)
+    monkeypatch.setattr(heads, "EPOCHS", 4)
     monkeypatch.setattr(heads, "RATES", (1e-3, 1e-2))
     monkeypatch.setattr(heads, "LADDER", (1e-2, 1e-3))
 
 
 def test_a_method_is_measured_at_every_length_and_seed(folder: str, tmp_path: Path) -> None:
-    record = heads.measure(Cell("frozen", "csq", {"method": "csq"}), folder, tmp_path)
+    record = heads.measure(Cell("frozen", "csq", {"method": "csq"}), folder, tmp_path, HEADS)
     assert [(run["bits"], run["seed"]) for run in record["runs"]] == [
         (8, 0),
         (8, 1),
@@ -47,6 +48,9 @@ def test_a_method_is_measured_at_every_length_and_seed(folder: str, tmp_path: Pa
     assert len(tried) == 2
     # Stripes of another colour are easy even for a trunk of random weights; chance is a third.
     assert np.mean([run["map"] for run in record["runs"]]) > 0.6
+    for run in record["runs"]:
+        assert abs(run["map"] - run["map_expected"]) < 0.1
+        assert run["map_float"] > 0.6
     assert record["commit"]
     assert json.dumps(record)
 
@@ -55,12 +59,12 @@ def test_features_are_computed_once(
     folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = Cell("frozen", "float")
-    first = heads.measure(cell, folder, tmp_path)
+    first = heads.measure(cell, folder, tmp_path, HEADS)
 
     def refuse(*_: object, **__: object) -> None:
         raise DsahError("decoded again")
 
     monkeypatch.setattr(heads, "decode_part", refuse)
-    again = heads.measure(cell, folder, tmp_path)
+    again = heads.measure(cell, folder, tmp_path, HEADS)
     assert again["runs"] == first["runs"]
     assert all(0 < run["map"] <= 1 for run in first["runs"])

@@ -49,6 +49,23 @@ def test_every_cell_has_its_file(name: str) -> None:
     assert {cell.name for cell in GRIDS[name].cells} <= set(load(name))
 
 
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_file_has_the_settings_of_its_cell(name: str) -> None:
+    records = load(name)
+    changed = {
+        cell.name: cell.differs_from(records[cell.name])
+        for cell in GRIDS[name].cells
+        if cell.name in records
+    }
+    assert not {cell: names for cell, names in changed.items() if names}
+
+
+def test_a_file_of_other_settings_is_told() -> None:
+    cell = Cell("g", "a", {"lr": 0.1, "bits": 12})
+    assert cell.differs_from({"settings": {"lr": 0.2, "bits": 12, "seed": 1}}) == ["lr"]
+    assert cell.differs_from({"settings": {"lr": 0.1, "bits": 12}}) == []
+
+
 def test_a_gain_is_the_difference_of_two_maps() -> None:
     first, second = list(load("flowers17").values())[:2]
     value = gain(first, second)
