@@ -89,11 +89,12 @@ def measure(cell: Cell, data: str, work: Path, heads: Heads) -> dict[str, Any]:
 
 def _config(cell: Cell, bits: int, rate: float, seed: int) -> Config:
     settings = {"bits": bits, "epochs": EPOCHS, "lr": rate, "seed": seed, "split_seed": seed}
-    settings["batch_size"] = 64
+    settings["batch_size"] = cell.settings.get("batch_size", 64)
     if cell.settings["method"] in ("itq", "lsh"):
         settings["epochs"] = 1
     # Trained in the precision in which the codes are made.
-    return Config.with_preset(**cell.settings, **settings, train_trunk=False, precision="fp32")
+    settings = {**cell.settings, **settings, "train_trunk": False, "precision": "fp32"}
+    return Config.with_preset(**settings)
 
 
 def _try_rates(cell: Cell, data: str, features: _Features) -> dict[float, float]:

@@ -1,9 +1,10 @@
 """Choose each method's learning rate, so that no rival suffers from DSaH's.
 
-    python results/rates.py --data FOLDER
+    python results/rates.py --data FOLDER                      # writes results/rates/lr.json
+    python results/rates.py dpsh --set cifar10 --data FOLDER   # writes results/rates/cifar10.json
 
-Writes results/rates/lr.json, method by method: MAP on the validation part (10 pictures per
-class) of the training pictures of Flower-17, split seed 0, 96 pixels, 5 epochs. At 48 bits four
+Method by method: MAP on the validation part (10 pictures per class of Flower-17, 50 of CIFAR-10) of
+the training pictures, split seed 0, 96 pixels, 5 epochs. At 48 bits four
 rates are tried, then further ones until the best has a worse one on either side or the ladder ends.
 DSaH's preset best keeps its own (1e-3); itq and lsh train nothing.
 
@@ -33,7 +34,7 @@ from dsah_train.methods.registry import build_method  # noqa: E402
 from dsah_train.pictures import Pictures, decode_pictures  # noqa: E402
 from dsah_train.validation import validation_map  # noqa: E402
 from results.grids.budget import SMALL  # noqa: E402
-from results.grids.rivals import METHODS, RATES_FILE  # noqa: E402
+from results.grids.rivals import METHODS, RATES  # noqa: E402
 from results.ladder import best_rate, next_rate  # noqa: E402
 from results.provenance import METRIC, commit, machine  # noqa: E402
 
@@ -54,6 +55,8 @@ RATIOS: tuple[dict[str, float], ...] = (
     {"lr": 1e-4, "batch_size": 32},
 )
 SLOW = 1e-4
+#: Validation pictures per class.
+HELD_OUT = {"flowers17": 10, "cifar10": 50}
 #: The paper's claim first.
 LABELS = sorted(
     set(METHODS) - {"dsah", "itq", "lsh"}, key=lambda m: (m != "dpsh", "paper" not in m)
@@ -74,11 +77,12 @@ def trained_map(config: Config, rest: Pictures, held_out: Pictures) -> float:
 class Trials:
     """The file, and the pictures that it is filled from."""
 
-    def __init__(self, data: Path) -> None:
-        dataset = load_dataset(data / "data" / "flowers17.zip")
+    def __init__(self, name: str, data: Path) -> None:
+        dataset = load_dataset(data / "data" / f"{name}.zip")
         pictures = decode_pictures(dataset.train, Config(**BUDGET), progress=False)
-        self.rest, self.held_out = pictures.carve(per_class=10)
-        kept = json.loads(RATES_FILE.read_text()) if RATES_FILE.exists() else {}
+        self.rest, self.held_out = pictures.carve(per_class=HELD_OUT[name])
+        self.name, self.file = name, RATES[name]
+        kept = json.loads(self.file.read_text()) if self.file.exists() else {}
         self.rates: dict[str, dict[str, float]] = kept.get("validation_map", {})
         self.starts: dict[str, dict[str, list[dict[str, float]]]] = kept.get("starts", {})
 
@@ -108,7 +112,7 @@ class Trials:
 
     def _keep(self) -> None:
         record = {
-            "command": "python results/rates.py --data FOLDER",
+            "command": f"python results/rates.py --set {self.name} --data FOLDER",
             "budget": BUDGET,
             "metric": f"validation {METRIC}",
             "validation_map": self.rates,
@@ -116,8 +120,8 @@ class Trials:
             "commit": commit(),
             "machine": machine(),
         }
-        RATES_FILE.parent.mkdir(exist_ok=True)
-        with replacing(RATES_FILE) as file:
+        self.file.parent.mkdir(exist_ok=True)
+        with replacing(self.file) as file:
             file.write((json.dumps(record, indent=1) + "\n").encode())
 
 
@@ -127,10 +131,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("labels", nargs="*", metavar="METHOD", help="default: all")
-    parser.add_argument("--data", type=Path, required=True, help="holds data/flowers17.zip")
+    parser.add_argument("--set", choices=RATES, default="flowers17", help="pictures to choose on")
+    parser.add_argument("--data", type=Path, required=True, help="holds data/SET.zip")
     args = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    trials = Trials(args.data)
+    trials = Trials(args.set, args.data)
     labels = args.labels or LABELS
     if unknown := sorted(set(labels) - set(LABELS)):
         parser.error(f"unknown methods {unknown}; known: {', '.join(LABELS)}")

@@ -20,7 +20,7 @@ GRID = Grid(
                 "method": method,
                 "bits": 48,
                 **SMALL,
-                **learning_rate(method),
+                **learning_rate(method, data="cifar10"),
                 "protocol": "cifar10:paper",
             },
         )

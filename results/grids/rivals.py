@@ -13,7 +13,7 @@ __all__ = [
     "METHODS",
     "PAPER_LOSSES",
     "PASSES",
-    "RATES_FILE",
+    "RATES",
     "learning_rate",
     "trunk_passes",
 ]
@@ -42,8 +42,9 @@ METHODS: dict[str, dict[str, object]] = {
 #: hashes two views and attends once; by epoch it does both twice; DAgH attends for half its epochs.
 _PASSES = {"dsah": 3, "dsah-paper": 6, "dagh": 2}
 _BUDGET = _PASSES["dsah"] * EPOCHS
-#: What results/rates.py chose on validation pictures.
-RATES_FILE = Path(__file__).resolve().parents[1] / "rates" / "lr.json"
+_RATES = Path(__file__).resolve().parents[1] / "rates"
+#: What results/rates.py chose on validation pictures of each set.
+RATES = {"flowers17": _RATES / "lr.json", "cifar10": _RATES / "cifar10.json"}
 
 
 def trunk_passes(label: str) -> int:
@@ -51,12 +52,12 @@ def trunk_passes(label: str) -> int:
     return _PASSES.get(label, 1)
 
 
-def learning_rate(label: str, bits: int = 48) -> dict[str, object]:
+def learning_rate(label: str, bits: int = 48, data: str = "flowers17") -> dict[str, object]:
     """The rate, and the start where others were tried, that did best on validation pictures.
 
     Nothing where none was chosen. Rates alone are tried at 48 bits, other starts at each length.
     """
-    kept = json.loads(RATES_FILE.read_text()) if RATES_FILE.exists() else {}
+    kept = json.loads(RATES[data].read_text()) if RATES[data].exists() else {}
     tried = list(kept.get("starts", {}).get(label, {}).get(str(bits), []))
     if bits == 48 or not tried:
         rates = kept.get("validation_map", {}).get(label, {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from results.grids.ablations import GRID
+from results.grids.ablations import CHANGES
 from results.tables.records import load, markdown, shown_gain, shown_map
 
 __all__ = ["table"]
@@ -13,13 +13,15 @@ def table() -> str:
     records = load("ablations")
     base = records.pop("best", None)
     rows = []
-    for cell in GRID.cells:
-        record = records.get(cell.name)
+    for name, changed in CHANGES.items():
+        record = records.get(name)
         if record is None or base is None:
             continue
-        name = cell.name
-        values = base["settings"][name], record["settings"][name]
-        rows.append((f"`{name}`", *map(str, values), shown_map(record), shown_gain(record, base)))
+        label = ", ".join(f"`{setting.rstrip('_')}`" for setting in changed)
+        values = (
+            ", ".join(str(r["settings"][setting]) for setting in changed) for r in (base, record)
+        )
+        rows.append((label, *values, shown_map(record), shown_gain(record, base)))
     if rows and base is not None:
-        rows.insert(0, ("preset best", "", "", shown_map(base), ""))
-    return markdown(("decision", "best", "here", "MAP@all", "effect, points"), rows)
+        rows.insert(0, ("preset best, batches of 64", "", "", shown_map(base), ""))
+    return markdown(("decision", "before", "here", "MAP@all", "effect, points"), rows)

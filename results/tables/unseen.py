@@ -18,7 +18,7 @@ def table() -> str:
     for cell in GRID.cells:
         if cell.name in records:
             report = records[cell.name]["measurement"]["open_set"]
-            shown = [f"{report[way]['map']:.4f}" for way in WAYS]
+            shown = [f"{report[way]['map_expected']:.4f}" for way in WAYS]
             false_hits = f"{report['unseen_on_seen_false_hits']:.1f}"
             rows.append((NAMES[cell.name.rpartition("-")[0]], *shown, false_hits))
     header = ("method", *(way.replace("_", " ") for way in WAYS), "false hits within 2")
