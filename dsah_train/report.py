@@ -132,7 +132,8 @@ def _markdown(m: Measurement, sections: list[Section]) -> str:
 
 
 DEFINITIONS = (
-    "Order: ascending (distance, id), as `HammingIndex` returns it. MAP@all divides by the "
+    "Order: ascending (distance, id), as `HammingIndex` returns it, with ids drawn by a fixed seed "
+    "so that ties know nothing of the classes. MAP@all divides by the "
     "relevant items of the gallery; MAP@k by min(relevant, k), in brackets by the relevant items "
     "retrieved. A query without a match counts as 0. The interval is a bootstrap over queries, for "
     "this one model. Definitions: `dsah_train/metrics/average_precision.py`."
