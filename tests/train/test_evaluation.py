@@ -22,6 +22,8 @@ from dsah_train.encode import encode  # noqa: E402
 from dsah_train.measurement import measure  # noqa: E402
 from dsah_train.metrics import Evaluation, mean_average_precision, score_saliency  # noqa: E402
 from dsah_train.models import build_model  # noqa: E402
+from dsah_train.report_pictures import draw_pictures  # noqa: E402
+from tests import reference  # noqa: E402
 
 DATA = "embedded:marks?classes=3&train=8&query=4&size=64&mark=0.25"
 
@@ -97,6 +99,26 @@ def test_report_holds_every_picture_it_names(evaluated):
     for word in ("MAP@all", "pointing game", r"mean \|bit correlation\|", "precision@3"):
         assert word in report
     assert "precision@99" not in report  # beyond the gallery of 24
+
+
+def test_grids_show_the_pictures_that_were_found(ckpt, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        "dsah_train.report_pictures.retrieval_grid", lambda rows, _: shown.extend(rows)
+    )
+    artefact, data = open_artefact(ckpt), load_dataset(DATA)
+    m = measure(artefact, data)
+    draw_pictures(m, artefact, tmp_path)
+    rule = artefact.contract.pixels
+    asked, searched = (decode_part(part, rule) for part in (data.query, data.gallery))
+    assert len(shown) == 12  # six by lot, the six worst
+    for row in shown:
+        (q,) = (i for i, picture in enumerate(asked) if (picture == row.query).all())
+        assert len(row.hits) == 8
+        for hit in row.hits:
+            (g,) = (i for i, picture in enumerate(searched) if (picture == hit.image).all())
+            assert hit.distance == reference.distance(m.query.codes[q], m.gallery.codes[g], 12)
+            assert hit.relevant == (data.query.labels[q] == data.gallery.labels[g])
 
 
 def test_table_is_printed_and_pictures_can_be_left_out(ckpt, tmp_path, capsys):
