@@ -61,11 +61,13 @@ class Artefact(Protocol):
         path: The file.
         contract: What its codes mean.
         config: Settings of the training run; None for an exported graph.
+        trained_on: `name_digest` of each training picture; None where the file keeps none.
     """
 
     path: Path
     contract: CodeContract
     config: Config | None
+    trained_on: frozenset[bytes] | None
 
     def encode(
         self, part: Part, *, activations: bool = True, on_error: OnError = "raise"
@@ -101,6 +103,7 @@ class CheckpointArtefact:
         checkpoint = load_checkpoint(self.path)
         self.contract: CodeContract = checkpoint.contract
         self.config: Config | None = checkpoint.config
+        self.trained_on = checkpoint.trained_on
         self._model = checkpoint.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self._batch_size = batch_size
 
@@ -145,6 +148,7 @@ class GraphArtefact:
     """An exported graph, run by `dsah_infer.Encoder` as in production."""
 
     config: Config | None = None
+    trained_on: frozenset[bytes] | None = None
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)

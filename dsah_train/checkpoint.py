@@ -7,11 +7,12 @@ import io
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from dsah_infer.contract import CHECKPOINT_RECORD, STORED_SYMBOL_BITS, CodeContr
 from dsah_infer.errors import CheckpointError, ConfigError, ContractError
 from dsah_train.config import Config
 from dsah_train.models import Hasher, build_model
+from dsah_train.trained_on import DIGEST_BYTES, name_digest
 
 __all__ = ["CHECKPOINT_VERSION", "Checkpoint", "load_checkpoint", "save_checkpoint"]
 
@@ -36,12 +38,14 @@ class Checkpoint:
         config: Settings of the run.
         contract: What its codes mean; ``fingerprint`` names these weights.
         metrics: Figures of the training, by name.
+        trained_on: `name_digest` of each training picture; None where the file keeps none.
     """
 
     model: Hasher
     config: Config
     contract: CodeContract
     metrics: dict[str, float]
+    trained_on: frozenset[bytes] | None = None
 
 
 def contract_of(
@@ -83,6 +87,7 @@ def save_checkpoint(
     class_names: tuple[str, ...],
     metrics: Mapping[str, float],
     space: str = "",
+    train_names: Iterable[str] = (),
 ) -> CodeContract:
     """Write ``ckpt.pt``; its contract also stands in a record that needs no torch to read.
 
@@ -93,6 +98,8 @@ def save_checkpoint(
         class_names: C names.
         metrics: Figures of the training.
         space: Code space to inherit (a student's teacher's); empty names a new one.
+        train_names: Names of the training pictures. Their digests are kept, so that an evaluation
+            does not ask with them; without names nothing is kept.
 
     Returns:
         The contract, with ``space`` and ``fingerprint``.
@@ -113,6 +120,9 @@ def save_checkpoint(
         "metrics": {name: float(value) for name, value in metrics.items()},
         "model": state,
     }
+    if digests := sorted({name_digest(name) for name in train_names}):
+        joined = np.frombuffer(b"".join(digests), dtype=np.uint8)
+        payload["trained_on"] = torch.from_numpy(joined.reshape(-1, DIGEST_BYTES).copy())
     buffer = io.BytesIO()
     torch.save(payload, buffer)
     with zipfile.ZipFile(buffer, "a") as archive:
@@ -144,10 +154,24 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         model = build_model(config, len(contract.class_names))
         model.load_state_dict(payload["model"])
         metrics = dict(payload["metrics"])
+        trained_on = _digests(payload.get("trained_on"))
     except (KeyError, TypeError, RuntimeError, ConfigError, ContractError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path} is damaged or does not fit itself: {reason}") from error
-    return Checkpoint(model.eval(), config, contract, metrics)
+    return Checkpoint(model.eval(), config, contract, metrics, trained_on)
+
+
+def _digests(kept: object) -> frozenset[bytes] | None:
+    """Rows of the kept tensor, uint8 (n, `DIGEST_BYTES`); None where there is none.
+
+    Raises:
+        TypeError: Something else was kept.
+    """
+    if kept is None:
+        return None
+    if not isinstance(kept, Tensor) or kept.dtype != torch.uint8 or kept.ndim != 2:
+        raise TypeError(f"trained_on holds a {type(kept).__name__}, expected uint8 digests")
+    return frozenset(row.tobytes() for row in kept.numpy())
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from dsah_train.metrics import (
     Evaluation,
     Interval,
     Spread,
-    bootstrap_difference,
     spread,
 )
+from dsah_train.pairing import paired_gain, split_of
 from dsah_train.plots.curves import map_against_bits, precision_recall
 from dsah_train.report import markdown_table, write_text
 
@@ -63,8 +63,9 @@ class Group:
         bits: Bits of information per code.
         runs: The runs.
         map: MAP@all and its spread over the runs.
-        gain: MAP@all minus that of the first name at the same bits, on the same queries (seeds
-            averaged for each query), with its bootstrap interval; None where there is no pair.
+        gain: MAP@all minus that of the first name at the same bits, on the same queries of the
+            same splits (seeds averaged for each query), with its bootstrap interval over
+            pictures; None where there is no pair.
     """
 
     name: str
@@ -96,9 +97,12 @@ def read_run(path: Path) -> Run:
                 "upgrade dsah"
             )
         evaluation = Evaluation.from_dict(record["evaluation"])
-        return Run(file, record["artefact"], record["config"], record["data"], evaluation)
+        run = Run(file, record["artefact"], record["config"], record["data"], evaluation)
+        if len(split_of(run).names or evaluation.average_precision) != evaluation.queries:
+            raise ValueError(f"not one name for each of {evaluation.queries} queries")
     except (ValueError, KeyError, TypeError, UsageError) as error:
         raise DataError(f"{file}: not a record of an evaluation ({error!r})") from None
+    return run
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
@@ -127,7 +131,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     result = []
     for (name, bits), members in groups.items():
         first = next(other for other, b in groups if b == bits)
-        gain = None if name == first else _gain(members, groups[first, bits])
+        gain = None if name == first else paired_gain(members, groups[first, bits])
         maps = spread([run.evaluation.map for run in members])
         result.append(Group(name, bits, tuple(members), maps, gain))
     return result
@@ -182,7 +186,9 @@ def run(args: argparse.Namespace) -> int:
 LEGEND = (
     "MAP@all in the order (distance, id). Interval: over seeds (Student t) where there are "
     "several runs, else over queries (bootstrap). Gain: over the first line of the same bits, on "
-    "the same queries, with its paired bootstrap interval; it does not cover other trainings."
+    "the same queries of the same splits, with its paired bootstrap interval, for which a picture "
+    "that asks in several splits is drawn as one; it does not cover other trainings. No gain: no "
+    "queries in common, or evaluated by versions of which one did not keep their names."
 )
 
 
@@ -217,29 +223,6 @@ def _names(runs: Sequence[Run]) -> list[str]:
         graph = ["exported"] if str(run.artefact["file"]).endswith(".onnx") else []
         names.append(" ".join([method, *differing, *graph]))
     return names
-
-
-def _gain(runs: Sequence[Run], base: Sequence[Run]) -> Interval | None:
-    """Paired difference of AP over the split seeds and queries that both have."""
-    ours, theirs = _scores_by_split(runs), _scores_by_split(base)
-    pairs = [
-        (ours[split], theirs[split])
-        for split in sorted(set(ours) & set(theirs))
-        if ours[split].shape == theirs[split].shape
-    ]
-    if not pairs:
-        return None
-    return bootstrap_difference(*(np.concatenate(side) for side in zip(*pairs, strict=True)))
-
-
-def _scores_by_split(runs: Sequence[Run]) -> dict[int, np.ndarray]:
-    """AP of each query by split seed, averaged over the seeds of training."""
-    scores = defaultdict(list)
-    for run in runs:
-        # A skipped query shifts the ones behind it: such a run has no pairs.
-        if not run.data["skipped"]:
-            scores[run.data["split_seed"]].append(run.evaluation.average_precision)
-    return {split: np.mean(values, axis=0) for split, values in scores.items()}
 
 
 def _mean_curve(runs: Sequence[Run]) -> Curve:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import warnings
 from pathlib import Path
 
 from dsah_infer.errors import SpaceMismatchError, UsageError
@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, help="RUN/ckpt.pt, or an exported .onnx file")
     parser.add_argument("--data", required=True, help="folder, archive, manifest or embedded set")
     parser.add_argument(
-        "--split-seed", type=int, help="seed of the split; default that of the training run"
+        "--split-seed",
+        type=int,
+        help="seed of the split; default that of the training run, 0 for a graph",
     )
     parser.add_argument("--protocol", help="protocol of the data; default that of the training run")
     parser.add_argument(
@@ -66,6 +68,13 @@ def run(args: argparse.Namespace) -> int:
         seed = trained.config.split_seed if seed is None else seed
         protocol = protocol or trained.config.protocol
     dataset = load_dataset(args.data, split_seed=seed or 0, protocol=protocol or None)
+    if trained.config is None and args.split_seed is None and dataset.drawn:
+        warnings.warn(
+            f"{args.checkpoint} is a graph, which does not say what it was trained on: split seed "
+            "0 is assumed, and under another one most queries are training pictures. Give "
+            "--split-seed of the training, or evaluate its checkpoint (with --model this graph)",
+            stacklevel=2,
+        )
     artefact = open_artefact(args.model) if args.model else trained
     if artefact.contract.space != trained.contract.space:
         raise SpaceMismatchError(
@@ -82,15 +91,11 @@ def run(args: argparse.Namespace) -> int:
     measurement = measure(
         artefact,
         dataset,
+        trained=trained,
         gallery_artefact=searched,
         topk=tuple(args.topk),
         prefixes=prefixes,
         on_error=args.on_error,
-    )
-    measurement = dataclasses.replace(
-        measurement,
-        config=measurement.config
-        or ({} if trained.config is None else dataclasses.asdict(trained.config)),
     )
     print(format_table(measurement))
     if dataset.note:

@@ -24,6 +24,7 @@ from dsah_train.metrics import (
     open_set_report,
     score_saliency,
 )
+from dsah_train.trained_on import check_unseen_classes, leave_out_trained
 
 __all__ = ["DEFAULT_TOPK", "FORMAT_VERSION", "Measurement", "measure"]
 
@@ -39,7 +40,8 @@ class Measurement:
         artefact: File name, method, bits, fingerprint, space, ... of the evaluated artefact.
         gallery_artefact: The same of the one that encoded the gallery.
         config: Settings of the training run; empty for an exported graph.
-        data: Name, protocol, seed, sizes, class names, note and skipped pictures.
+        data: Name, protocol, seed, sizes, class names, note, skipped pictures, names of the
+            queries, and how many more the model was trained on, which were left out.
         evaluation: All queries on the whole gallery.
         prefixes: MAP@all of the codes' first bits, by bits of information.
         open_set: The four-way report where classes were held out of training.
@@ -78,6 +80,7 @@ def measure(
     artefact: Artefact,
     dataset: Dataset,
     *,
+    trained: Artefact | None = None,
     gallery_artefact: Artefact | None = None,
     topk: tuple[int, ...] = DEFAULT_TOPK,
     prefixes: tuple[int, ...] = (),
@@ -87,7 +90,10 @@ def measure(
 
     Args:
         artefact: Encodes the queries, and the gallery unless another one does.
-        dataset: The data under its protocol; its training part is not touched.
+        dataset: The data under its protocol; its training part is not touched. Queries that the
+            model was trained on are left out with a warning.
+        trained: What knows of the artefact's training where it does not itself: the checkpoint of
+            an exported graph.
         gallery_artefact: Encodes the gallery instead, such as the teacher of a student.
         topk: Cut-offs of MAP@k and precision@N.
         prefixes: Shorter lengths, in bits of information, at which the first bits of the codes
@@ -95,7 +101,8 @@ def measure(
         on_error: Whether an unreadable picture ends the evaluation or is left out and named.
 
     Raises:
-        UsageError: A prefix that the codes do not have.
+        UsageError: A prefix that the codes do not have, a class called unseen that was trained on,
+            or no query that was not.
         SpaceMismatchError: The two artefacts' codes are not comparable.
         PictureError: An unreadable picture (``raise``).
     """
@@ -107,6 +114,10 @@ def measure(
             f"{searched.contract.space!r}; distances between them mean nothing. Train a student "
             "into the gallery's space, or let one artefact encode both sides"
         )
+    if trained is None or artefact.config is not None:
+        trained = artefact
+    check_unseen_classes(dataset, trained)
+    dataset, left_out = leave_out_trained(dataset, trained)
     # The ranker weighs bits; ordinal codes have several activations for each.
     query = artefact.encode(
         dataset.query, activations=contract.activations == contract.bits, on_error=on_error
@@ -129,7 +140,7 @@ def measure(
     return Measurement(
         artefact=_describe(artefact),
         gallery_artefact=_describe(searched),
-        config={} if artefact.config is None else dataclasses.asdict(artefact.config),
+        config={} if trained.config is None else dataclasses.asdict(trained.config),
         data={
             "name": dataset.name,
             "protocol": dataset.protocol,
@@ -139,6 +150,8 @@ def measure(
             "class_names": list(dataset.class_names),
             "duplicates": len(dataset.duplicates),
             "skipped": [*query.skipped, *gallery.skipped],
+            "query_names": list(query.part.names),
+            "queries_trained_on": left_out,
         },
         evaluation=evaluate_codes(
             *codes,

@@ -33,6 +33,7 @@ def rows_of(measurement: Measurement) -> list[tuple[str, str]]:
         ("precision within radius 2", f"{e.precision_radius2:.4f}"),
         ("  queries with none there", f"{e.empty_radius2:.1%}"),
         ("queries without a match", f"{e.queries_without_match} of {e.queries}"),
+        *_left_out(measurement),
         ("distinct gallery codes", f"{e.health.distinct} of {e.health.codes}"),
         ("  entropy of codes", f"{e.health.code_entropy:.2f} bits"),
         ("bit balance", f"{e.health.balance:.3f}"),
@@ -55,6 +56,11 @@ def rows_of(measurement: Measurement) -> list[tuple[str, str]]:
             ("false hits per unseen query", f"{o.unseen_on_seen_false_hits:.2f}"),
         ]
     return rows
+
+
+def _left_out(m: Measurement) -> list[tuple[str, str]]:
+    count = m.data["queries_trained_on"]
+    return [("queries left out, trained on", str(count))] if count else []
 
 
 def format_table(measurement: Measurement) -> str:
@@ -114,6 +120,12 @@ def _markdown(m: Measurement, sections: list[Section]) -> str:
         )
     if data["note"]:
         parts.append(f"**Note:** {data['note']}")
+    if data["queries_trained_on"]:
+        parts.append(
+            f"**{data['queries_trained_on']:,} queries besides these are training pictures of the "
+            "model and were left out:** its training had another split seed or protocol, or the "
+            "pictures have changed since."
+        )
     if data["duplicates"]:
         parts.append(f"**{data['duplicates']} queries also occur in train or gallery.**")
     if data["skipped"]:
@@ -132,7 +144,8 @@ def _markdown(m: Measurement, sections: list[Section]) -> str:
 
 
 DEFINITIONS = (
-    "Order: ascending (distance, id), as `HammingIndex` returns it. MAP@all divides by the "
+    "Order: ascending (distance, id), as `HammingIndex` returns it, with ids drawn by a fixed seed "
+    "so that ties know nothing of the classes. MAP@all divides by the "
     "relevant items of the gallery; MAP@k by min(relevant, k), in brackets by the relevant items "
     "retrieved. A query without a match counts as 0. The interval is a bootstrap over queries, for "
     "this one model. Definitions: `dsah_train/metrics/average_precision.py`."

@@ -109,8 +109,8 @@ def _grid_rows(
     maps = artefact.saliency(asked)
     rows = []
     for i, picture in enumerate(pictures):
-        ids = ranked.ids[i][ranked.ids[i] != PAD_ID]
-        found = decode_part(m.gallery.part.subset(ids), rule, progress=False)
+        items = ranked.rows[i][ranked.rows[i] != PAD_ID]
+        found = decode_part(m.gallery.part.subset(items), rule, progress=False)
         hits = [
             Hit(found[j], int(ranked.distances[i, j]), bool(ranked.relevant[i, j]))
             for j in range(len(found))

@@ -31,7 +31,7 @@ class RunFolder:
 
     def __init__(self, path: Path, config: Config, dataset: Dataset, device: str) -> None:
         self.path, self.config, self.device = path, config, device
-        self.class_names = dataset.class_names
+        self.class_names, self.train_names = dataset.class_names, dataset.train.names
         #: Code space to inherit from a teacher; empty for one of its own.
         self.space = ""
         # Names classes and training pictures, so that a run resumes on its own data.
@@ -93,6 +93,7 @@ class RunFolder:
             class_names=self.class_names,
             metrics=metrics,
             space=self.space,
+            train_names=self.train_names,
         )
 
     def save_state(self, at: Progress, method: dict[str, Any] | None) -> None:

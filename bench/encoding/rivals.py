@@ -19,7 +19,7 @@ from dsah_infer.onnx_file import read_model
 from dsah_infer.session import OnnxSession
 from dsah_train.checkpoint import Checkpoint
 from dsah_train.metrics.average_precision import average_precision
-from dsah_train.metrics.ranking import relevance
+from dsah_train.metrics.ranking import numbering, relevance
 from export.labelled import Labelled
 
 __all__ = ["measure_rivals"]
@@ -63,8 +63,10 @@ def measure_rivals(
     with pinned(1):
         rivals = _rivals(model, checkpoint.config.backbone, weights)
         vectors = {rival.name: _by_eights(rival.encode, data.images) for rival in rivals}
-        searches = {r.name: r.index(vectors[r.name][data.queries :]) for r in rivals}
-        ids = {name: find(vectors[name][: data.queries]) for name, find in searches.items()}
+        # The gallery lies in class order, which flatters ties: numbered as evaluation does.
+        row_of = numbering(len(data.images) - data.queries)
+        searches = {r.name: r.index(vectors[r.name][data.queries :][row_of]) for r in rivals}
+        found = {name: row_of[f(vectors[name][: data.queries])] for name, f in searches.items()}
         encoding: dict[str, list[float]] = {rival.name: [] for rival in rivals}
         ranking: dict[str, list[float]] = {rival.name: [] for rival in rivals}
         sample = data.images[:SAMPLE]
@@ -76,7 +78,7 @@ def measure_rivals(
     return [
         {
             "what": name,
-            "map": _map(ids[name], data),
+            "map": _map(found[name], data),
             "bytes_per_picture": rows[0].nbytes,
             "encode_ms": min(encoding[name]) * 1e3,
             "search_ms_per_query": min(ranking[name]) * 1e3,
@@ -159,7 +161,7 @@ def _seconds(job: Callable[..., object], *arguments: object) -> float:
     return time.perf_counter() - start
 
 
-def _map(ids: npt.NDArray[np.int64], data: Labelled) -> float:
+def _map(rows: npt.NDArray[np.int64], data: Labelled) -> float:
     relevant = relevance(data.query_targets, data.gallery_targets)
-    ranked = np.take_along_axis(relevant, ids, axis=1)
+    ranked = np.take_along_axis(relevant, rows, axis=1)
     return float(average_precision(ranked, relevant.sum(axis=1)).mean())

@@ -63,6 +63,7 @@ def _load(source: Source, protocol: str, split_seed: int) -> Dataset:
         protocol=protocol,
         split_seed=split_seed,
         multi_label=False,
+        drawn=variant != "C",
     )
 
 

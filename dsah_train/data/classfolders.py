@@ -78,6 +78,7 @@ def class_folders(source: Source, *, split_seed: int = 0) -> Dataset:
         protocol="class-folders",
         split_seed=split_seed,
         multi_label=False,
+        drawn=True,
     )
 
 

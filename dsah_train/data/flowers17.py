@@ -69,6 +69,7 @@ def _load(source: Source, protocol: str, split_seed: int) -> Dataset:
         protocol=f"flowers17:{variant}",
         split_seed=split_seed,
         multi_label=False,
+        drawn=variant == "seeded",
     )
 
 

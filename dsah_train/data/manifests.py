@@ -71,6 +71,7 @@ def read_manifest(path: Path, *, split_seed: int = 0) -> Dataset:
         protocol=protocol,
         split_seed=split_seed,
         multi_label=any(len(row.labels) > 1 for row in rows),
+        drawn=protocol == "manifest-drawn",
     )
 
 

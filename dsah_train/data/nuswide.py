@@ -79,6 +79,7 @@ def _load(source: Source, protocol: str, split_seed: int) -> Dataset:
         protocol=protocol,
         split_seed=split_seed,
         multi_label=True,
+        drawn=True,
         note=f"{lost:,} of {len(used):,} listed NUS-WIDE pictures are missing" if lost else "",
     )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from dsah_infer.errors import UsageError
 from dsah_train.data.records import Dataset
 
-__all__ = ["HELD_FRACTION", "hold_out"]
+__all__ = ["HELD_FRACTION", "held_classes", "hold_out"]
 
 #: Share of the classes held out where no number is given: 5 of the 17 flowers.
 HELD_FRACTION = 0.3
@@ -34,16 +35,7 @@ def hold_out(dataset: Dataset, which: str = "", *, seed: int = 0) -> Dataset:
         UsageError: An unknown class, or fewer than two classes left to train on.
     """
     names = dataset.class_names
-    if which and not which.isdigit():
-        wanted = [name.strip() for name in which.split(",") if name.strip()]
-        unknown = sorted(set(wanted) - set(names))
-        if unknown:
-            raise UsageError(f"open-set: no classes {unknown}; there are {', '.join(names)}")
-        unseen = sorted({names.index(name) for name in wanted})
-    else:
-        count = int(which) if which else max(1, round(HELD_FRACTION * len(names)))
-        order = np.random.default_rng((seed, 3)).permutation(len(names))
-        unseen = sorted(int(index) for index in order[:count])
+    unseen = held_classes(names, which, seed=seed)
     if not 1 <= len(unseen) <= len(names) - 2:
         raise UsageError(
             f"open-set: {len(unseen)} of {len(names)} classes held out; allowed: 1 to "
@@ -56,4 +48,32 @@ def hold_out(dataset: Dataset, which: str = "", *, seed: int = 0) -> Dataset:
         protocol=f"open-set:{','.join(names[i] for i in unseen)}@{dataset.protocol}",
         seen=tuple(i for i in range(len(names)) if i not in unseen),
         unseen=tuple(unseen),
+        drawn=dataset.drawn or not _are_named(which),
     )
+
+
+def held_classes(class_names: Sequence[str], which: str = "", *, seed: int = 0) -> list[int]:
+    """Indices of the classes that `hold_out` holds out, ascending.
+
+    Args:
+        class_names: All classes of the data set.
+        which: As for `hold_out`.
+        seed: Seed of the draw.
+
+    Raises:
+        UsageError: An unknown class.
+    """
+    if _are_named(which):
+        wanted = [name.strip() for name in which.split(",") if name.strip()]
+        unknown = sorted(set(wanted) - set(class_names))
+        if unknown:
+            raise UsageError(f"open-set: no classes {unknown}; there are {', '.join(class_names)}")
+        return sorted({class_names.index(name) for name in wanted})
+    count = int(which) if which else max(1, round(HELD_FRACTION * len(class_names)))
+    order = np.random.default_rng((seed, 3)).permutation(len(class_names))
+    return sorted(int(index) for index in order[:count])
+
+
+def _are_named(which: str) -> bool:
+    """Whether classes are named, not drawn."""
+    return bool(which) and not which.isdigit()

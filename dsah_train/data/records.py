@@ -76,6 +76,7 @@ class Dataset:
         unseen: Class indices held out of training (open-set protocol), else empty.
         duplicates: Queries whose contents occur in train or gallery, each with one such name.
         note: What every figure measured on this data must say beside it; may be empty.
+        drawn: Whether ``split_seed`` decides which pictures, or classes, are in which part.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Dataset:
     unseen: tuple[int, ...] = ()
     duplicates: tuple[tuple[str, str], ...] = ()
     note: str = ""
+    drawn: bool = False
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:

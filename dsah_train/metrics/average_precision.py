@@ -10,9 +10,10 @@ is relevant and P(r) = (rel(1) + ... + rel(r)) / r. With R relevant items in the
 The last convention, common in hashing code, divides by what was *retrieved*: one relevant item
 at rank 1 and none after it scores 1. It is reported for comparison with published MAP@k only.
 
-Cut-off: none for AP@all, k otherwise. Ties: the order is the ranker's (distance, id); `ties`
-gives the expected, best and worst AP over all orders of equal distances. A query without any
-relevant item in the gallery scores 0 and stays in the mean; how many there are is reported.
+Cut-off: none for AP@all, k otherwise. Ties: the order is the ranker's (distance, id), with ids
+that `ranking.numbering` draws without a look at the labels; `ties` gives the expected, best and
+worst AP over all orders of equal distances. A query without any relevant item in the gallery scores
+0 and stays in the mean; how many there are is reported.
 """
 
 from __future__ import annotations

@@ -45,7 +45,12 @@ class Spread:
 
 
 def bootstrap_mean(
-    values: npt.ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+    values: npt.ArrayLike,
+    *,
+    clusters: npt.ArrayLike | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> Interval:
     """Percentile bootstrap interval of a mean over queries (Efron, 1979).
 
@@ -54,35 +59,62 @@ def bootstrap_mean(
 
     Args:
         values: One score per query, (m,), m >= 1.
+        clusters: What each score is of, (m,), such as the name of the picture that asked: scores
+            of one picture in several splits are not independent, so they are drawn together.
+            Each score stands alone by default.
         level: Coverage, in (0, 1).
         resamples: Number of resampled query sets.
         seed: Seed of the resampling.
 
     Raises:
-        UsageError: No values, or a level or number of resamples out of range.
+        UsageError: No values, not one cluster for each, or a level or number of resamples out of
+            range.
     """
     scores = np.asarray(values, dtype=np.float64)
     if scores.ndim != 1 or not len(scores):
         raise UsageError(f"bootstrap needs one score per query, got shape {scores.shape}")
     if not 0 < level < 1 or resamples < 1:
         raise UsageError(f"level = {level}, resamples = {resamples}; allowed: 0 < level < 1, >= 1")
+    sums, counts = scores, np.ones_like(scores)
+    if clusters is not None:
+        owners = np.asarray(clusters)
+        if owners.shape != scores.shape:
+            raise UsageError(
+                f"clusters: got shape {owners.shape}, expected one for each of {scores.shape}"
+            )
+        _, cluster = np.unique(owners, return_inverse=True)
+        sums = np.bincount(cluster, weights=scores).astype(np.float64)
+        counts = np.bincount(cluster).astype(np.float64)
     rng = np.random.default_rng(seed)
-    n = len(scores)
+    n = len(sums)
     means = []
     left = resamples
     while left:
         draw = min(left, max(1, PAIRS_PER_DRAW // n))
         # Counts of a resample are multinomial: one matrix product instead of n look-ups each.
-        means.append(rng.multinomial(n, np.full(n, 1 / n), size=draw) @ scores / n)
+        drawn = rng.multinomial(n, np.full(n, 1 / n), size=draw)
+        means.append((drawn @ sums) / (drawn @ counts))
         left -= draw
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(scores.mean()), float(low), float(high), level)
 
 
 def bootstrap_difference(
-    first: npt.ArrayLike, second: npt.ArrayLike, *, resamples: int = 2000, seed: int = 0
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    *,
+    clusters: npt.ArrayLike | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> Interval:
     """95 % interval of mean(first) - mean(second) for scores of the *same* queries (paired).
+
+    Args:
+        first: One score per query, (m,).
+        second: The scores of the other model, (m,).
+        clusters: As for `bootstrap_mean`.
+        resamples: Number of resampled query sets.
+        seed: Seed of the resampling.
 
     Raises:
         UsageError: The two do not have one score for each of the same queries.
@@ -90,7 +122,7 @@ def bootstrap_difference(
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if a.shape != b.shape:
         raise UsageError(f"paired scores need the same queries, got {a.shape} and {b.shape}")
-    return bootstrap_mean(a - b, resamples=resamples, seed=seed)
+    return bootstrap_mean(a - b, clusters=clusters, resamples=resamples, seed=seed)
 
 
 def spread(values: npt.ArrayLike) -> Spread:

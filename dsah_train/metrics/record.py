@@ -40,7 +40,7 @@ class Evaluation:
         queries: Number of queries.
         gallery: Number of gallery items.
         queries_without_match: Queries that no gallery item is relevant to.
-        map: MAP@all in the production order (distance, id).
+        map: MAP@all in the production order (distance, id), ids drawn by `ranking.numbering`.
         map_interval: Its 95 % bootstrap interval over queries.
         map_expected: MAP@all expected over all orders of equal distances, exact.
         map_best: MAP@all when every tie falls well.
@@ -58,6 +58,8 @@ class Evaluation:
         irrelevant_distances: The other pairs at each distance.
         health: Bit statistics of the gallery codes.
         average_precision: AP@all of each query, in query order.
+        average_precision_expected: The same expected over all orders of equal distances, exact;
+            its mean is ``map_expected``. Empty in a record that was written before there was one.
     """
 
     bits: int
@@ -82,6 +84,7 @@ class Evaluation:
     irrelevant_distances: tuple[int, ...]
     health: CodeHealth
     average_precision: tuple[float, ...]
+    average_precision_expected: tuple[float, ...] = ()
 
     def to_json(self) -> str:
         """JSON text; the keys of the per-cut-off tables become strings."""
@@ -110,7 +113,13 @@ class Evaluation:
             fields = dict(record)  # type: ignore[call-overload]
             for name in ("map_at", "map_at_retrieved", "precision_at"):
                 fields[name] = {int(k): v for k, v in fields[name].items()}
-            for name in ("relevant_distances", "irrelevant_distances", "average_precision"):
+            fields.setdefault("average_precision_expected", ())
+            for name in (
+                "relevant_distances",
+                "irrelevant_distances",
+                "average_precision",
+                "average_precision_expected",
+            ):
                 fields[name] = tuple(fields[name])
             for name in ("by_rank", "by_radius"):
                 fields[name] = Curve(**{k: tuple(v) for k, v in fields[name].items()})

@@ -71,7 +71,7 @@ def evaluate_codes(
         same_items=same_items,
     ):
         sums, hits = precision_sums(chunk.relevant, (*cutoffs, len(gallery_codes)))
-        real = chunk.ids != PAD_ID
+        real = chunk.rows != PAD_ID
         for name, value in {
             "total": chunk.total,
             "sums": sums,
@@ -128,6 +128,7 @@ def evaluate_codes(
         irrelevant_distances=tuple((table["within"] - table["hits_within"]).sum(axis=0).tolist()),
         health=code_health(gallery_codes, bits),
         average_precision=tuple(ap.tolist()),
+        average_precision_expected=tuple(ties.expected.tolist()),
     )
 
 

@@ -15,6 +15,7 @@ from dsah_infer.errors import CheckpointError
 from dsah_train.checkpoint import CHECKPOINT_VERSION, load_checkpoint, save_checkpoint
 from dsah_train.config import METHODS
 from dsah_train.models import build_model
+from dsah_train.trained_on import name_digest
 from tests.train import tiny
 
 X = torch.randn(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
@@ -66,6 +67,30 @@ def test_fingerprint_names_weights_and_space_can_be_inherited(tmp_path: Path) ->
     )
     assert student.space == one.space
     assert student.fingerprint != one.fingerprint
+
+
+def test_names_of_training_pictures_are_kept_as_digests(tmp_path: Path) -> None:
+    path = tmp_path / "ckpt.pt"
+    written = write(path)
+    assert load_checkpoint(path).trained_on is None  # as an older version wrote it
+    settings = tiny.config("dpsh")
+    names = ["b/2.png", "a/1.png", "a/\udcff.png", "b/2.png"]  # one not in UTF-8, one twice
+    save_checkpoint(
+        path,
+        model=load_checkpoint(path).model,
+        config=settings,
+        class_names=("a", "b"),
+        metrics={"val_map": 0.5},
+        train_names=names,
+    )
+    read = load_checkpoint(path)
+    assert read.trained_on == {name_digest(name) for name in names}
+    assert len(read.trained_on) == 3
+    assert read.contract == written
+    for wrong in ("names", torch.zeros(3, 8), torch.zeros(3, dtype=torch.uint8)):
+        change(path, trained_on=wrong)
+        with pytest.raises(CheckpointError, match=r"does not fit itself.*trained_on"):
+            load_checkpoint(path)
 
 
 def change(path: Path, **fields: object) -> None:

@@ -17,11 +17,26 @@ from dsah_train.metrics import evaluate_codes
 
 
 def record(
-    folder, method, bits, seed=0, split=0, noise=0.1, name="flowers", realised="", note="", **config
+    folder,
+    method,
+    bits,
+    seed=0,
+    split=0,
+    noise=0.1,
+    name="flowers",
+    realised="",
+    note="",
+    drawn=None,
+    names="split",
+    **config,
 ):
-    """A run folder holding the evaluation of noisy class codes; returns its path."""
+    """A run folder holding the evaluation of noisy class codes; returns its path.
+
+    ``names`` begins the names of the queries; None for a record of an older version. ``drawn`` is
+    the split whose pictures they are, where another split asks with the same.
+    """
     # Labels and noise positions are those of the split, as they are for real runs.
-    rng = np.random.default_rng(split)
+    rng = np.random.default_rng(split if drawn is None else drawn)
     labels = rng.integers(0, 4, 60)
     centres = rng.integers(0, 2, (4, bits))
     flips = rng.random((60, bits)) < noise + 0.01 * seed
@@ -34,6 +49,8 @@ def record(
         "note": note,
         "skipped": [],
     }
+    if names is not None:
+        data["query_names"] = [f"{names}{split if drawn is None else drawn}/{i}" for i in range(20)]
     run = folder / f"{method}-{bits}-{seed}-{split}-{noise}-{name}-{len(config)}"
     (run / "evaluation").mkdir(parents=True)
     (run / "evaluation" / "evaluation.json").write_text(
@@ -92,6 +109,47 @@ def test_gain_is_paired_over_splits_and_averaged_over_seeds(tmp_path):
     by_hand += [scores(ours[2:]).mean(axis=0) - scores(base[1:])[0]]
     assert second.gain.mean == pytest.approx(np.mean(by_hand))
     assert 0 < second.gain.low < second.gain.mean < second.gain.high
+
+
+def gain(folder, splits, **options):
+    folder.mkdir()
+    runs = [
+        record(folder, method, 16, split=split, noise=noise, **options)
+        for method, noise in (("dpsh", 0.3), ("dsah", 0.1))
+        for split in splits
+    ]
+    return groups_of(*runs)[1].gain
+
+
+@pytest.mark.parametrize("names", ["split", None])
+def test_the_same_pictures_in_three_splits_are_no_surer_than_in_one(tmp_path, names):
+    one = gain(tmp_path / "one", (0,), drawn=0, names=names)
+    three = gain(tmp_path / "three", (0, 1, 2), drawn=0, names=names)
+    # Pooled as 60 queries, the interval would be narrower by the root of three.
+    assert three.mean == pytest.approx(one.mean)
+    assert three.high - three.low == pytest.approx(one.high - one.low, rel=0.05)
+
+
+def test_other_pictures_make_the_gain_surer(tmp_path):
+    widths = [
+        (each := gain(tmp_path / str(splits), splits)).high - each.low
+        for splits in ((0,), (1,), (2,), (0, 1, 2))
+    ]
+    assert widths[3] == pytest.approx(np.mean(widths[:3]) / 3**0.5, rel=0.15)
+
+
+def test_only_the_same_queries_pair(tmp_path):
+    base = record(tmp_path, "dpsh", 16, noise=0.3)
+    assert groups_of(base, record(tmp_path, "dsah", 16))[1].gain is not None
+    for other in ("others", None):
+        run = record(tmp_path / str(other), "dsah", 16, names=other)
+        assert groups_of(base, run)[1].gain is None
+    drawn = {"protocol": "open-set"}
+    runs = [
+        record(tmp_path / held, method, 16, realised=f"open-set:{held}@class", **drawn)
+        for method, held in (("dpsh", "c"), ("dsah", "d"))
+    ]
+    assert groups_of(*runs)[1].gain is None  # the seed drew other classes
 
 
 def test_no_gain_without_a_common_split(tmp_path):
@@ -163,6 +221,7 @@ def test_what_cannot_compare_is_named(tmp_path):
         ("{", "not a record"),
         ("[]", "not a record"),
         (json.dumps(fields | {"evaluation": {}}), "not a record"),
+        (json.dumps(fields | {"data": fields["data"] | {"query_names": ["a"]}}), "not one name"),
         (json.dumps(fields | {"format_version": 2}), "format version 2"),
     ):
         file.write_text(text)

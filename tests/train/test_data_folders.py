@@ -65,6 +65,7 @@ def test_the_split_is_a_function_of_the_seed(tmp_path: Path) -> None:
     root = folders(tmp_path / "set", {"a": 40, "b": 40})
     first, again, other = (load_dataset(root, split_seed=seed).query.names for seed in (0, 0, 1))
     assert first == again != other
+    assert load_dataset(root).drawn
 
 
 def test_another_class_does_not_reshuffle_the_others(tmp_path: Path) -> None:
@@ -79,6 +80,7 @@ def test_given_parts_are_taken_as_they_are(tmp_path: Path) -> None:
     parts = {"train/a": 3, "train/b": 2, "query/a": 1, "query/b": 2, "gallery/b": 4}
     dataset = load_dataset(folders(tmp_path / "set", parts))
     assert dataset.protocol == "folders"
+    assert not dataset.drawn
     assert [len(part) for part in dataset.parts.values()] == [5, 3, 4]
     assert dataset.gallery.labels.tolist() == [1, 1, 1, 1]
     assert dataset.query.names[0] == "query/a/000.png"

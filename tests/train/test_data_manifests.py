@@ -74,6 +74,7 @@ def test_without_splits_queries_are_drawn(kind: str, tmp_path: Path) -> None:
     rows = [(f"p/{n}.jpg", ["odd" if n % 2 else "even"], "") for n in range(1, 21)]
     dataset = load_dataset(write(tmp_path, kind, rows), split_seed=1)
     assert dataset.protocol == "manifest-drawn"
+    assert dataset.drawn
     assert not dataset.multi_label
     assert dataset.query.targets.sum(axis=0).tolist() == [2, 2]
     assert len(dataset.train) == 16
@@ -148,11 +149,14 @@ def test_open_set_holds_named_classes_out_of_training() -> None:
     assert len(dataset.train) == 4 * 3
     assert "2 of them held out" in dataset.summary()
     assert load_dataset(SPEC, protocol=dataset.protocol).train.names == dataset.train.names
+    assert not dataset.drawn
 
 
 def test_open_set_draws_a_count_by_seed() -> None:
     drawn = {load_dataset(SPEC, protocol="open-set:2", split_seed=s).unseen for s in range(12)}
     assert all(len(unseen) == 2 for unseen in drawn)
+    assert load_dataset(SPEC, protocol="open-set:2").drawn
+    assert not load_dataset(SPEC).drawn
     assert len(drawn) > 3
     assert len(load_dataset(SPEC, protocol="open-set").unseen) == round(0.3 * 6)
 

@@ -117,6 +117,7 @@ def test_cifar10_draws_from_the_union(cifar_archive: Path, variant: str) -> None
 
 def test_cifar10_official_parts_and_pixels(cifar_archive: Path) -> None:
     dataset = load_dataset(cifar_archive.parent, protocol="cifar10:C")
+    assert not dataset.drawn
     assert [len(part) for part in dataset.parts.values()] == [5250, 1050, 5250]
     rows, labels = batch(5)
     assert dataset.query.labels.tolist() == labels
@@ -126,6 +127,7 @@ def test_cifar10_official_parts_and_pixels(cifar_archive: Path) -> None:
 
 def test_cifar10_found_without_naming_it(cifar_archive: Path) -> None:
     assert load_dataset(cifar_archive.parent).protocol == "cifar10:paper"
+    assert load_dataset(cifar_archive.parent).drawn
 
 
 class Evil:
@@ -181,6 +183,7 @@ def test_flowers17_official_splits(tmp_path: Path) -> None:
     for protocol, used in (("", "1"), ("flowers17:2", "2"), ("flowers17:3", "3")):
         dataset = load_dataset(tmp_path, protocol=protocol)
         assert dataset.protocol == f"flowers17:{used}"
+        assert not dataset.drawn
         assert [len(part) for part in dataset.parts.values()] == [1020, 340, 1020]
         assert not set(dataset.train.names) & set(dataset.query.names)
         assert dataset.train.targets.sum(axis=0).tolist() == [60] * 17
@@ -197,6 +200,7 @@ def test_flowers17_without_lists_is_drawn(tmp_path: Path) -> None:
         write_zip(tmp_path / "17.zip", {f"jpg/{k}": v for k, v in SEVENTEEN.items()})
     )
     assert flat.protocol == "flowers17:seeded"
+    assert flat.drawn
     assert flat.query.targets.sum(axis=0).tolist() == [20] * 17
     with pytest.raises(UsageError, match=r"flowers17:2 needs datasplits\.mat"):
         load_dataset(tmp_path / "17.zip", protocol="flowers17:2")
@@ -322,6 +326,7 @@ def test_nuswide(tmp_path: Path) -> None:
             archive.writestr(name, data)
     dataset = load_dataset(tmp_path)
     assert dataset.protocol == "nuswide:paper"
+    assert dataset.drawn
     assert dataset.multi_label
     assert dataset.class_names == CONCEPTS
     sizes = [len(part) for part in dataset.parts.values()]

@@ -22,17 +22,28 @@ from dsah_train.encode import encode  # noqa: E402
 from dsah_train.measurement import measure  # noqa: E402
 from dsah_train.metrics import Evaluation, mean_average_precision, score_saliency  # noqa: E402
 from dsah_train.models import build_model  # noqa: E402
+from dsah_train.report_pictures import draw_pictures  # noqa: E402
+from tests import reference  # noqa: E402
 
 DATA = "embedded:marks?classes=3&train=8&query=4&size=64&mark=0.25"
 
 
-def checkpoint(path, seed, space=""):
+def checkpoint(path, seed, space="", protocol=""):
     """An untrained network: what is tested here is the measuring, not the model."""
-    config = Config(bits=12, image_size=64, train_size=64, backbone="squeezenet1_1")
+    config = Config(
+        bits=12, image_size=64, train_size=64, backbone="squeezenet1_1", protocol=protocol
+    )
     torch.manual_seed(seed)
     model = build_model(config, 3).eval()
+    data = load_dataset(DATA, protocol=protocol)
     save_checkpoint(
-        path, model=model, config=config, class_names=("a", "b", "c"), metrics={}, space=space
+        path,
+        model=model,
+        config=config,
+        class_names=data.class_names,
+        metrics={},
+        space=space,
+        train_names=data.train.names,
     )
     return path
 
@@ -71,6 +82,9 @@ def test_numbers_equal_the_parts_put_together_by_hand(ckpt, evaluated):
     assert record["artefact"]["fingerprint"] == trained.contract.fingerprint
     assert record["config"]["bits"] == 12
     assert (e.queries, e.gallery) == (12, 24)
+    assert record["data"]["query_names"] == list(data.query.names)
+    assert record["data"]["queries_trained_on"] == 0
+    assert np.mean(e.average_precision_expected) == pytest.approx(e.map_expected)
 
 
 def test_report_holds_every_picture_it_names(evaluated):
@@ -85,6 +99,26 @@ def test_report_holds_every_picture_it_names(evaluated):
     for word in ("MAP@all", "pointing game", r"mean \|bit correlation\|", "precision@3"):
         assert word in report
     assert "precision@99" not in report  # beyond the gallery of 24
+
+
+def test_grids_show_the_pictures_that_were_found(ckpt, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        "dsah_train.report_pictures.retrieval_grid", lambda rows, _: shown.extend(rows)
+    )
+    artefact, data = open_artefact(ckpt), load_dataset(DATA)
+    m = measure(artefact, data)
+    draw_pictures(m, artefact, tmp_path)
+    rule = artefact.contract.pixels
+    asked, searched = (decode_part(part, rule) for part in (data.query, data.gallery))
+    assert len(shown) == 12  # six by lot, the six worst
+    for row in shown:
+        (q,) = (i for i, picture in enumerate(asked) if (picture == row.query).all())
+        assert len(row.hits) == 8
+        for hit in row.hits:
+            (g,) = (i for i, picture in enumerate(searched) if (picture == hit.image).all())
+            assert hit.distance == reference.distance(m.query.codes[q], m.gallery.codes[g], 12)
+            assert hit.relevant == (data.query.labels[q] == data.gallery.labels[g])
 
 
 def test_table_is_printed_and_pictures_can_be_left_out(ckpt, tmp_path, capsys):
@@ -185,15 +219,18 @@ def test_a_corrupt_picture_is_named_or_skipped(ckpt, folders, tmp_path, capsys):
     record = json.loads((tmp_path / "b" / "evaluation.json").read_text())
     assert record["evaluation"]["queries"] == 11
     assert [name.rsplit("/", 1)[1] for name in record["data"]["skipped"]] == [victim.name]
+    assert len(record["data"]["query_names"]) == 11
+    assert record["data"]["skipped"][0] not in record["data"]["query_names"]
     assert "left out" in (tmp_path / "b" / "report.md").read_text()
     assert record["saliency"] is None  # no masks here
     with pytest.raises(PictureError, match=victim.name):
         measure(open_artefact(ckpt), load_dataset(root))
 
 
-def test_held_out_classes_get_the_four_way_report(ckpt, tmp_path):
+def test_held_out_classes_get_the_four_way_report(tmp_path):
     out = tmp_path / "out"
-    command = ["evaluate", str(ckpt), "--data", DATA, "--protocol", "open-set:1", "--no-pictures"]
+    trained = checkpoint(tmp_path / "ckpt.pt", 0, protocol="open-set:1")
+    command = ["evaluate", str(trained), "--data", DATA, "--no-pictures"]
     assert main([*command, "--out", str(out)]) == 0
     record = json.loads((out / "evaluation.json").read_text())
     sizes = {
@@ -214,7 +251,9 @@ def test_a_picture_of_both_parts_does_not_find_itself(ckpt):
 
     data = load_dataset(DATA)
     both = dataclasses.replace(data, query=data.gallery.subset(range(0, 24, 2)))
-    m = measure(open_artefact(ckpt), both)
+    untrained = open_artefact(ckpt)
+    untrained.trained_on = frozenset()
+    m = measure(untrained, both)
     assert m.same_items.tolist() == list(range(0, 24, 2))
     pairs = sum(m.evaluation.relevant_distances) + sum(m.evaluation.irrelevant_distances)
     assert pairs == 12 * 23

@@ -17,6 +17,7 @@ from dsah_train.data import decode_part
 from dsah_train.encode import encode, symbols_of
 from dsah_train.fit import fit
 from dsah_train.progress import save_state
+from dsah_train.trained_on import name_digest
 from tests.train import tiny
 
 FAST: dict[str, object] = {"image_size": 32, "train_size": 32, "warm_start": 0, "epochs": 2}
@@ -47,6 +48,8 @@ def test_a_run_chooses_epochs_and_refits_on_all(tmp_path: Path) -> None:
     left = {p.name for p in tmp_path.iterdir()}
     assert left >= {"ckpt.pt", "config.json", "metrics.jsonl", "state.pt"}
     assert checkpoint.contract.metrics["val_map"] == checkpoint.metrics["val_map"]
+    names = tiny.dataset(per_class=4).train.names
+    assert checkpoint.trained_on == {name_digest(name) for name in names}
 
 
 def test_select_falls_back_to_all_epochs_where_classes_are_too_small(tmp_path: Path) -> None:

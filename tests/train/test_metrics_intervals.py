@@ -45,6 +45,39 @@ def test_pairing_sees_a_small_but_constant_gain():
         bootstrap_difference(hard, hard[1:])
 
 
+def coverage(clustered):
+    """How often 95 % intervals over three splits of one folder hold the mean of its kind."""
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(200):
+        pictures = rng.random(100)
+        asked = np.concatenate([rng.permutation(100)[:50] for _ in range(3)])
+        clusters = asked if clustered else None
+        i = bootstrap_mean(pictures[asked], clusters=clusters, resamples=400)
+        covered += i.low <= 0.5 <= i.high
+    return covered
+
+
+def test_pictures_of_several_splits_are_drawn_together():
+    assert 178 <= coverage(clustered=True) <= 199  # of 200, as for single scores
+    assert coverage(clustered=False) < 178  # each appearance taken for a picture of its own
+
+
+def test_clusters_of_one_score_are_scores_and_of_equal_ones_are_one():
+    scores = np.random.default_rng(2).random(40)
+    plain = bootstrap_mean(scores)
+    assert bootstrap_mean(scores, clusters=np.arange(40)) == plain
+    named = [f"{i:02d}" for i in range(40)]
+    thrice = bootstrap_mean(np.tile(scores, 3), clusters=named * 3)
+    assert (thrice.mean, thrice.low, thrice.high) == pytest.approx(
+        (plain.mean, plain.low, plain.high)
+    )
+    gain = bootstrap_difference(np.tile(scores, 3), np.zeros(120), clusters=named * 3)
+    assert gain == thrice
+    with pytest.raises(UsageError, match="one for each"):
+        bootstrap_mean(scores, clusters=named[1:])
+
+
 def test_spread_of_three_seeds():
     s = spread([1.0, 2.0, 3.0])
     # Student t with 2 degrees of freedom: 4.3027 standard errors.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import subprocess
 import sys
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from dsah_infer.contract import pack_bits, pack_symbols
 from dsah_infer.errors import CodeError, UsageError
 from dsah_train.metrics import Evaluation, evaluate_codes, mean_average_precision
+from dsah_train.metrics.ranking import numbering, rank_gallery
 from tests import reference
 
 
@@ -35,6 +38,18 @@ def random_set(seed, queries=9, gallery=40, bits=12, classes=4, labels_per_item=
     return *draw(queries), *draw(gallery)
 
 
+def by_id(items):
+    """A gallery whose item of id i is ``items[i]``."""
+    rows = np.empty_like(items)
+    rows[numbering(len(items))] = items
+    return rows
+
+
+def in_id_order(*gallery):
+    """Codes and targets of a gallery in the order in which the ranker numbers them."""
+    return (items[numbering(len(items))] for items in gallery)
+
+
 # The hand-computed table. Query 0000; gallery by distance, relevant marked *:
 #   id 0: 0001 (1)   id 1*: 0010 (1)   id 2*: 0000 (0)   id 3: 0111 (3)   id 4*: 1111 (4)
 # Order (distance, id): 2* | 0, 1* | 3 | 4*          R = 3
@@ -44,8 +59,10 @@ def random_set(seed, queries=9, gallery=40, bits=12, classes=4, labels_per_item=
 #   AP@3   = (1 + 2/3) / 3 = 5/9;  by retrieved: (1 + 2/3) / 2 = 5/6
 #   P@2 = 1/2, P@3 = 2/3; radius 2 holds 2*, 0, 1*: 2/3
 HAND_QUERY = pack_bits([[0, 0, 0, 0]])
-HAND_GALLERY = pack_bits([[0, 0, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1], [1, 1, 1, 1]])
-HAND_LABELS = one_hot([1, 0, 0, 1, 0], 2)
+HAND_GALLERY = by_id(
+    pack_bits([[0, 0, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1], [1, 1, 1, 1]])
+)
+HAND_LABELS = by_id(one_hot([1, 0, 0, 1, 0], 2))
 
 
 def hand(**options):
@@ -72,10 +89,12 @@ def test_hand_computed_table():
     assert e.relevant_distances == (1, 1, 0, 0, 1)
     assert e.irrelevant_distances == (0, 1, 0, 1, 0)
     assert (e.queries, e.gallery, e.queries_without_match) == (1, 5, 0)
+    assert e.average_precision == pytest.approx((34 / 45,))
+    assert e.average_precision_expected == pytest.approx((e.map_expected,))
 
 
 def test_a_query_does_not_find_itself():
-    e = hand(same_items=np.array([2]))
+    e = hand(same_items=numbering(5)[[2]])
     # Left: 0 | 1* | 3 | 4*, R = 2
     assert e.map == pytest.approx((1 / 2 + 2 / 4) / 2)
     assert e.map_best == pytest.approx((1 + 2 / 4) / 2)
@@ -107,9 +126,10 @@ def test_empty_ball_has_precision_zero():
 @pytest.mark.parametrize("k", [None, 1, 7, 1000])
 def test_map_equals_slow_twin(k, labels_per_item):
     q, qt, g, gt = random_set(3, labels_per_item=labels_per_item)
+    codes, targets = in_id_order(g, gt)
     expected = []
     for code, target in zip(q, qt, strict=True):
-        hits = [bool((target & gt[i]).any()) for _, i in reference.rank(code, g, 12)]
+        hits = [bool((target & targets[i]).any()) for _, i in reference.rank(code, codes, 12)]
         expected.append(reference.average_precision(hits, sum(hits), k))
     got = mean_average_precision(q, qt, g, gt, bits=12, topk=k)
     assert got == pytest.approx(np.mean(expected))
@@ -119,9 +139,10 @@ def test_symbol_codes_rank_by_differing_symbols():
     rng = np.random.default_rng(5)
     q, g = (pack_symbols(rng.integers(0, 4, (n, 6)), 2) for n in (5, 30))
     qt, gt = one_hot(rng.integers(0, 3, 5), 3), one_hot(rng.integers(0, 3, 30), 3)
+    codes, targets = in_id_order(g, gt)
     expected = []
     for code, target in zip(q, qt, strict=True):
-        hits = [bool((target & gt[i]).any()) for _, i in reference.rank(code, g, 12, 2)]
+        hits = [bool((target & targets[i]).any()) for _, i in reference.rank(code, codes, 12, 2)]
         expected.append(reference.average_precision(hits, sum(hits)))
     e = evaluate_codes(q, qt, g, gt, bits=12, symbol_bits=2)
     assert e.map == pytest.approx(np.mean(expected))
@@ -157,6 +178,56 @@ def test_tie_bounds_enclose_the_production_order(seed, bits, labels):
     assert e.map_at[5] <= e.map_at_retrieved[5] + slack
 
 
+@pytest.mark.parametrize("order", ["by class", "shuffled"])
+def test_a_gallery_in_class_order_is_not_flattered(order):
+    # Pairs of classes share one code, so each query's first tie holds two classes of 60 items.
+    labels = np.repeat(np.arange(16), 60)
+    if order == "shuffled":
+        labels = np.random.default_rng(1).permutation(labels)
+    codes = pack_bits([[n >> i & 1 for i in range(3)] for n in labels // 2])
+    asked = np.arange(16)
+    query = pack_bits([[n >> i & 1 for i in range(3)] for n in asked // 2])
+    e = evaluate_codes(query, one_hot(asked, 16), codes, one_hot(labels, 16), bits=3)
+    # With rows for ids, half of the queries find all of their class first: (1 + .31) / 2 = .66.
+    assert e.map == pytest.approx(e.map_expected, abs=0.01)
+    assert e.map_expected == pytest.approx(0.518, abs=0.001)
+    score = mean_average_precision(query, one_hot(asked, 16), codes, one_hot(labels, 16), bits=3)
+    assert score == pytest.approx(e.map)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_map_samples_the_orders_whose_mean_is_expected(seed):
+    q, qt, g, gt = random_set(seed, queries=3, bits=4)
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(len(g)) for _ in range(100)]
+    maps = [mean_average_precision(q, qt, g[o], gt[o], bits=4) for o in orders]
+    expected = evaluate_codes(q, qt, g, gt, bits=4).map_expected
+    assert np.mean(maps) == pytest.approx(expected, abs=6 * np.std(maps) / 10 + 1e-9)
+
+
+def test_numbering_is_a_fixed_permutation():
+    rows = numbering(1000)
+    assert sorted(rows.tolist()) == list(range(1000))
+    assert (rows == numbering(1000)).all()
+    assert abs(np.corrcoef(rows, np.arange(1000))[0, 1]) < 0.1
+
+
+@pytest.mark.parametrize("k", [None, 5])
+def test_ranked_rows_are_rows_of_the_gallery(k):
+    q, qt, g, gt = random_set(8)
+    own = np.array([3, -1, 7, 0, -1, 39, 5, 5, -1])
+    g[own[own >= 0]] = q[own >= 0]  # the query itself lies at distance 0
+    (ranked,) = rank_gallery(q, qt, g, gt, bits=12, same_items=own, k=k)
+    for i, code in enumerate(q):
+        real = ranked.rows[i] >= 0
+        rows = ranked.rows[i][real]
+        assert [reference.distance(code, g[r], 12) for r in rows] == list(ranked.distances[i][real])
+        assert [bool((qt[i] & gt[r]).any()) for r in rows] == list(ranked.relevant[i][real])
+        assert own[i] not in rows
+        assert k or len(rows) == len(g) - (own[i] >= 0)
+
+
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_numbering_of_the_gallery_moves_only_what_depends_on_it(seed):
@@ -181,6 +252,9 @@ def test_chunks_do_not_change_the_figures(monkeypatch):
 def test_json_round_trip():
     e = hand()
     assert Evaluation.from_json(e.to_json()) == e
+    older = json.loads(e.to_json())
+    del older["average_precision_expected"]
+    assert Evaluation.from_dict(older) == dataclasses.replace(e, average_precision_expected=())
     for text in ("[]", "{}", "no", '{"map_at": 3}'):
         with pytest.raises(UsageError, match="not a record of an evaluation"):
             Evaluation.from_json(text)
