@@ -13,7 +13,10 @@ __all__ = ["METRIC", "ROOT", "commit", "machine"]
 
 ROOT = Path(__file__).resolve().parent.parent
 #: What ``map`` means in every file.
-METRIC = "MAP@all, order (distance, id), a query without a relevant item counts 0"
+METRIC = (
+    "MAP@all, order (distance, id) with ids of dsah_train.metrics.ranking.numbering; map_expected: "
+    "expected over all orders of equal distances; a query without a relevant item counts 0"
+)
 
 
 def machine() -> dict[str, Any]:

@@ -50,11 +50,13 @@ def shown_map(record: Record | None) -> str:
 def gain(record: Record, base: Record) -> Interval:
     """`map_of` a record minus that of another on the same queries, with its bootstrap interval.
 
-    Files keep the AP of each query in one order of its ties: the interval's width is theirs, its
-    place that of the expected figures.
+    Older files keep the AP of each query in one order of its ties only: the interval's width is
+    theirs, its place that of the expected figures.
     """
-    both = (r["measurement"]["evaluation"]["average_precision"] for r in (record, base))
-    found = bootstrap_difference(*both)
+    both = [r["measurement"]["evaluation"] for r in (record, base)]
+    known = all(evaluation.get("average_precision_expected") for evaluation in both)
+    name = "average_precision_expected" if known else "average_precision"
+    found = bootstrap_difference(*(evaluation[name] for evaluation in both))
     mean = map_of(record) - map_of(base)
     moved = mean - found.mean
     return Interval(mean, found.low + moved, found.high + moved, found.level)
