@@ -170,7 +170,12 @@ class Config:
         8, "most epochs; the validation part chooses how many are used", within=(1, 10_000)
     )
     batch_size: int = setting(32, "pictures per batch", within=(2, 4096))
-    sampler: str = setting("balanced", "random, or equal counts per class", "random", "balanced")
+    sampler: str = setting(
+        "balanced",
+        "random, or each class spread evenly over the epoch: equal counts where classes are equal",
+        "random",
+        "balanced",
+    )
     optimizer: str = setting("adamw", "optimiser", "sgd", "adamw")
     lr: float = setting(1e-3, "learning rate of new layers", within=(0, 10))
     trunk_lr: float = setting(0.3, "the trunks' rate as a fraction of lr", within=(0, 10))

@@ -33,6 +33,47 @@ def test_balanced_order_of_unequal_and_multi_label_classes_is_complete() -> None
     assert sorted(order.tolist()) == list(range(14))
 
 
+def rounds_of_equal_classes(
+    targets: torch.Tensor, group: int, rng: torch.Generator
+) -> torch.Tensor:
+    """What `balanced_order` was before classes of unequal size: committed figures rest on it."""
+    first = targets.argmax(1)
+    groups = []
+    for c in first.unique():
+        rows = torch.nonzero(first == c)[:, 0]
+        groups.append(list(rows[torch.randperm(len(rows), generator=rng)].split(group)))
+    order = []
+    for turn in range(max(map(len, groups))):
+        for c in torch.randperm(len(groups), generator=rng):
+            order += groups[c][turn : turn + 1]
+    return torch.cat(order)
+
+
+@pytest.mark.parametrize(("classes", "per_class", "group"), [(17, 40, 4), (3, 11, 4), (10, 30, 7)])
+def test_the_order_of_equal_classes_is_that_of_committed_figures(
+    classes: int, per_class: int, group: int
+) -> None:
+    targets = torch.eye(classes)[torch.randperm(classes * per_class) % classes]
+    now, then = (torch.Generator().manual_seed(3) for _ in range(2))
+    for _ in range(2):
+        order = balanced_order(targets, group, now)
+        assert torch.equal(order, rounds_of_equal_classes(targets, group, then))
+    assert torch.equal(now.get_state(), then.get_state())  # what is drawn behind it, too
+
+
+@pytest.mark.parametrize("sizes", [[1000] + [30] * 9, [30] * 9 + [1000], [1000, 300, 200, 150, 35]])
+def test_a_large_class_fills_no_batch_alone(sizes: list[int]) -> None:
+    classes = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    targets = torch.eye(len(sizes))[classes]
+    for seed in range(5):
+        order = balanced_order(targets, 4, torch.Generator().manual_seed(seed))
+        assert sorted(order.tolist()) == list(range(sum(sizes)))
+        assert all(len(classes[rows].unique()) >= 2 for rows in order.split(32))
+        for c, size in enumerate(sizes):  # each quarter of the epoch sees a quarter of each class
+            seen = [int((classes[part] == c).sum()) for part in order.tensor_split(4)]
+            assert max(seen) - min(seen) <= 8 + size // 20, (c, seen)
+
+
 def test_a_last_single_picture_is_left_out() -> None:
     data = tiny.training_set(tiny.config(batch_size=3), per_class=2)
     assert [len(batch.rows) for batch in data.batches(0)] == [3]
