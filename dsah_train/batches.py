@@ -10,9 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dsah_infer.errors import ConfigError
 from dsah_train.augment import random_views
 from dsah_train.config import Config
-from dsah_train.distributed import share
+from dsah_train.distributed import processes, share
 
 __all__ = ["Batch", "FeatureSet", "TrainingSet", "balanced_order"]
 
@@ -95,13 +96,37 @@ class TrainingSet:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    @property
+    def steps(self) -> int:
+        """Batches of one pass, as learning rates count them.
+
+        A short last batch counts even where `batches` leaves it out, so that rates do not depend
+        on the number of processes.
+        """
+        return -(-len(self) // self.config.batch_size)
+
     def batches(self, epoch: int, turn: int = 0) -> Iterator[Batch]:
         """The batches of one pass; the same (seed, epoch, turn) gives the same batches.
+
+        A last batch of one picture, or of fewer pictures than there are processes, is left out.
 
         Args:
             epoch: Epoch number from 0.
             turn: Which pass within the epoch, where a method makes several.
+
+        Raises:
+            ConfigError: All batches have fewer pictures than there are processes.
         """
+        largest = min(len(self), self.config.batch_size)
+        if largest < processes():
+            raise ConfigError(
+                f"batches of {largest} pictures (batch_size = {self.config.batch_size}, "
+                f"{len(self)} pictures) for {processes()} processes: each needs one picture of a "
+                "batch; fewer processes, or a larger batch_size"
+            )
+        # A single picture has no pair. A process without a picture has no network to run, and
+        # the others would wait for it in the sum of the gradients.
+        least = max(2, processes())
         rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch * 101 + turn)
         if self.config.sampler == "balanced":
             group = max(4, -(-self.config.batch_size // self.targets.shape[1]))
@@ -109,7 +134,7 @@ class TrainingSet:
         else:
             order = torch.randperm(len(self), generator=rng)
         for rows in order.split(self.config.batch_size):
-            if len(rows) < 2:  # a single picture has no pair
+            if len(rows) < least:
                 continue
             yield Batch(self.images(rows, rng), self.targets[rows], rows)
 

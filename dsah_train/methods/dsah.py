@@ -96,7 +96,6 @@ class DSaH(Method):
         self.net.train()
         meter = Meter()
         # One epoch is one pass of each step, whoever goes first (Algorithm 1, lines 4 and 5).
-        steps = -(-len(data) // self.config.batch_size)
         orders: dict[str, list[Step]] = {
             "epoch": [self.attention_step, self.hashing_step],
             "batch": [self.both_steps],
@@ -107,7 +106,7 @@ class DSaH(Method):
             passes = [self.hashing_step]
         for turn, step in enumerate(passes):
             for i, batch in enumerate(data.batches(epoch, turn)):
-                self.set_rate((epoch + (turn + i / steps) / len(passes)) / epochs)
+                self.set_rate((epoch + (turn + i / data.steps) / len(passes)) / epochs)
                 step(batch, meter)
         return meter.means()
 

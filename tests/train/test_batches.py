@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dsah_infer.errors import ConfigError
 from dsah_train.augment import normalise, random_views
 from dsah_train.batches import FeatureSet, balanced_order
 from tests.train import tiny
@@ -77,6 +78,35 @@ def test_a_large_class_fills_no_batch_alone(sizes: list[int]) -> None:
 def test_a_last_single_picture_is_left_out() -> None:
     data = tiny.training_set(tiny.config(batch_size=3), per_class=2)
     assert [len(batch.rows) for batch in data.batches(0)] == [3]
+
+
+def test_a_last_batch_with_too_few_pictures_for_the_processes_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No share is empty, and every process makes the same steps of the same pictures."""
+    data = tiny.training_set(tiny.config(batch_size=8), per_class=9)  # 8, 8 and 2 pictures
+    alone = list(data.batches(0))
+    assert [len(batch.rows) for batch in alone] == [8, 8, 2]
+    for rank in range(4):
+        monkeypatch.setattr("dsah_train.distributed._world", lambda rank=rank: (rank, 4))
+        shared = list(data.batches(0))
+        assert [len(batch.images) for batch in shared] == [2, 2]
+        for one, whole in zip(shared, alone, strict=False):
+            assert torch.equal(one.rows, whole.rows)
+            assert torch.equal(one.images, whole.images[2 * rank : 2 * rank + 2])
+        assert data.steps == 3  # as in one process: learning rates are the same
+
+
+def test_more_processes_than_pictures_of_a_batch_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dsah_train.distributed._world", lambda: (0, 4))
+    data = tiny.training_set(tiny.config(batch_size=3))
+    with pytest.raises(ConfigError, match=r"batches of 3 pictures .* for 4 processes"):
+        next(data.batches(0))
+    few = tiny.training_set(tiny.config(batch_size=8), per_class=1)
+    with pytest.raises(ConfigError, match=r"2 pictures\) for 4 processes"):
+        next(few.batches(0))
 
 
 def test_views_without_chance_are_the_pictures() -> None:
