@@ -102,6 +102,7 @@ class DSaH(Method):
             "joint": [self.joint_step],
         }
         passes = orders[self.config.alternate]
+        # Attention is not trained against a hash layer that says nothing yet, but it does mask.
         if epoch < self.config.warmup_epochs:
             passes = [self.hashing_step]
         for turn, step in enumerate(passes):

@@ -117,6 +117,26 @@ def test_a_step_leaves_the_frozen_network_bit_identical(network: str, alternate:
         assert frozen.training
 
 
+@pytest.mark.parametrize("alternate", ["joint", "epoch", "batch"])
+def test_warmup_epochs_train_hashing_under_an_attention_that_stays(alternate: str) -> None:
+    settings = tiny.config("dsah", **(SMALL | {"alternate": alternate, "warmup_epochs": 1}))
+    method, data = build_method(settings, 2), tiny.training_set(settings)
+    assert isinstance(method, DSaH)
+    start = {key: value.clone() for key, value in method.net.state_dict().items()}
+    masks: list[torch.Tensor] = []
+    method.net.attention.register_forward_hook(lambda *seen: masks.append(seen[2]))
+
+    def moved() -> set[str]:
+        now = method.net.state_dict()
+        return {key.partition(".")[0] for key in now if not torch.equal(now[key], start[key])}
+
+    assert list(method.epoch(data, 0, 2)) == ["hashing"]
+    assert moved() == {"hashing"}
+    assert masks  # both views are hashed, as in every hashing step
+    method.epoch(data, 1, 2)
+    assert moved() == {"attention", "hashing"}
+
+
 def test_gradients_flow_through_a_frozen_network() -> None:
     layer = torch.nn.Linear(3, 3)
     x = torch.ones(1, 3, requires_grad=True)
