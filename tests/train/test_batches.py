@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dsah_infer.contract import IMAGENET_STD
 from dsah_infer.errors import ConfigError
 from dsah_train.augment import normalise, random_views
 from dsah_train.batches import FeatureSet, balanced_order
+from dsah_train.config import Config
 from tests.train import tiny
 
 
@@ -116,6 +118,40 @@ def test_views_without_chance_are_the_pictures() -> None:
     views = random_views(pictures, settings, torch.Generator().manual_seed(0))
     assert views.shape == (4, 3, 48, 48)
     assert float((views.mean((2, 3)) - normalise(pictures).mean((2, 3))).abs().max()) < 0.1
+
+
+def corners(size: int) -> torch.Tensor:
+    """uint8 (1, size, size, 3): red is the column, green the row of each pixel."""
+    line = torch.arange(size, dtype=torch.uint8)
+    rows, columns = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack([columns, rows, torch.zeros_like(rows)], 2)[None]
+
+
+def test_paper_views_are_squares_of_224_pixels_of_256() -> None:
+    settings = Config.with_preset(method="dpsh", preset="paper")
+    # No pixel is enlarged: a step in the view is a step in the picture, anywhere and mirrored.
+    many = corners(256).expand(16, -1, -1, -1)
+    views = random_views(many, settings, torch.Generator().manual_seed(0))
+    scale = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255
+    across = views.diff(dim=3)[:, 0] * scale[0, 0]
+    down = views.diff(dim=2)[:, 1] * scale[0, 1]
+    assert torch.allclose(across.abs(), torch.ones(()), atol=2e-3)
+    assert torch.allclose(down, torch.ones(()), atol=2e-3)
+    assert {1, -1} == set(across[:, 0, 0].round().int().tolist())
+    left, top = (views * scale).amin((2, 3))[:, :2].unbind(1)
+    assert float(left.std()) > 3
+    assert float(top.std()) > 3
+
+
+def test_views_of_committed_figures_are_drawn_as_they_were() -> None:
+    """Sums of the views that the code before ``max_area`` and ``aspect`` made of this seed."""
+    settings = Config(train_size=32)
+    pictures = torch.from_numpy(tiny.pictures(2, 3, 48))
+    rng = torch.Generator().manual_seed(5)
+    views = random_views(pictures, settings, rng)
+    sums = [-2733.729, -2568.903, -3039.870, -1598.346, -921.838, -928.708]
+    assert views.double().sum((1, 2, 3)).tolist() == pytest.approx(sums, abs=0.01)
+    assert float(torch.rand(1, generator=rng)) == 0.8563690185546875  # nothing more is drawn
 
 
 def test_shares_of_a_batch_are_its_views() -> None:
