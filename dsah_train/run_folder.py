@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dsah_infer.atomic_file import replacing
 from dsah_train.checkpoint import save_checkpoint
 from dsah_train.config import Config
-from dsah_train.data import Dataset
 from dsah_train.distributed import is_main, mains
 from dsah_train.hasher import Hasher
 from dsah_train.methods.method import Losses
@@ -25,18 +24,23 @@ class RunFolder:
     Args:
         path: The folder; made.
         config: Settings of the run.
-        dataset: What it trains on.
+        class_names: C names.
+        key: What it starts from, see `run_key`; a run resumes on that alone.
         device: Where it trains.
+        space: Code space to inherit from a teacher; empty for one of its own.
     """
 
-    def __init__(self, path: Path, config: Config, dataset: Dataset, device: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        class_names: tuple[str, ...],
+        key: Mapping[str, str],
+        device: str,
+        space: str = "",
+    ) -> None:
         self.path, self.config, self.device = path, config, device
-        self.class_names = dataset.class_names
-        #: Code space to inherit from a teacher; empty for one of its own.
-        self.space = ""
-        # Names classes and training pictures, so that a run resumes on its own data.
-        names = "\n".join((*dataset.class_names, *dataset.train.names))
-        self.data_key = hashlib.sha256(names.encode()).hexdigest()
+        self.class_names, self.key, self.space = class_names, key, space
         self.log: RunLog | None = None
         path.mkdir(parents=True, exist_ok=True)
 
@@ -47,7 +51,7 @@ class RunFolder:
 
     def saved_state(self) -> dict[str, Any] | None:
         """What `save_state` wrote last, in every process; None where nothing is to be resumed."""
-        return mains(lambda: read_state(self.path, self.config, self.data_key))
+        return mains(lambda: read_state(self.path, self.config, self.key))
 
     def open(self, records: int) -> None:
         """Write ``config.json`` and open the log behind this many records."""
@@ -98,4 +102,4 @@ class RunFolder:
     def save_state(self, at: Progress, method: dict[str, Any] | None) -> None:
         """Write ``state.pt``, to resume from."""
         if is_main():
-            save_state(self.path, self.config, self.data_key, at, method, self.device)
+            save_state(self.path, self.config, self.key, at, method, self.device)
