@@ -29,7 +29,8 @@ def random_views(
 
     Args:
         pictures: uint8 (N, R, R, 3).
-        config: ``train_size``, ``min_area`` and ``colour_jitter`` are read.
+        config: ``train_size``, ``min_area``, ``max_area``, ``aspect`` and ``colour_jitter`` are
+            read.
         rng: Generator on the CPU; the only source of chance.
         share: The pictures whose views are made. Chance is drawn for all of them, so that each
             view is the same however many processes share the batch.
@@ -45,8 +46,8 @@ def random_views(
         return (torch.rand(drawn, generator=rng)[share] * (high - low) + low).to(device)
 
     # Crop as an affine map of the output square into the picture: side, aspect, centre, flip.
-    side = uniform(config.min_area, 1.0).sqrt()
-    aspect = uniform(-0.2, 0.2).exp()
+    side = uniform(config.min_area, config.max_area).sqrt()
+    aspect = uniform(-config.aspect, config.aspect).exp()
     width, height = (side * aspect).clamp_max(1), (side / aspect).clamp_max(1)
     flip = (uniform(0, 1) < 0.5).float() * 2 - 1
     theta = torch.zeros(n, 2, 3, device=device)

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dsah_infer.errors import ConfigError
 from dsah_train.augment import random_views
 from dsah_train.config import Config
-from dsah_train.distributed import share
+from dsah_train.distributed import processes, share
 
 __all__ = ["Batch", "FeatureSet", "TrainingSet", "balanced_order"]
 
@@ -32,21 +33,44 @@ class Batch(NamedTuple):
 
 
 def balanced_order(targets: Tensor, group: int, rng: torch.Generator) -> Tensor:
-    """An order of all rows in which short runs hold equal counts of many classes.
+    """An order of all rows in which short runs hold many classes.
 
-    Every class's rows are shuffled and cut into groups; rounds of one group per class, classes
-    shuffled in each round, follow each other. Rows with several classes stand under their first.
+    Every class's rows are shuffled and cut into groups. An epoch has as many rounds as the largest
+    class has groups; a class with g of G groups takes part in every G/g-th round, and classes are
+    shuffled in each round. Rows with several classes stand under their first.
+
+    Of classes with equal numbers of groups each round, hence each run of a round's length, holds
+    equal counts. Of others every class is spread evenly over the epoch, but counts within a run
+    are not equal: rows are not repeated, so a run holds about the classes' shares of the data, and
+    a class with fewer groups than there are runs is missing from some.
+
+    Args:
+        targets: Multi-hot (n, C), on the CPU.
+        group: Most rows of one class that follow each other within a round.
+        rng: Generator on the CPU.
+
+    Returns:
+        Rows int64 (n,), each once.
     """
     first = targets.argmax(1)
-    groups: list[list[Tensor]] = []
+    groups: list[tuple[Tensor, ...]] = []
     for c in first.unique():
         rows = torch.nonzero(first == c)[:, 0]
         rows = rows[torch.randperm(len(rows), generator=rng)]
-        groups.append(list(rows.split(group)))
+        groups.append(rows.split(group))
+    rounds: list[dict[int, Tensor]] = [{} for _ in range(max(map(len, groups)))]
+    # Small classes start apart, or all of them would meet in the same few rounds.
+    small = [c for c, own in enumerate(groups) if len(own) < len(rounds)]
+    apart = max(1, len(small))
+    starts = dict(zip(small, torch.randperm(len(small), generator=rng).tolist(), strict=True))
+    for c, own in enumerate(groups):
+        for i, rows in enumerate(own):
+            turn = (i * apart + starts.get(c, 0)) * len(rounds) // (len(own) * apart)
+            rounds[turn][c] = rows
     order: list[Tensor] = []
-    for turn in range(max(map(len, groups))):
-        for c in torch.randperm(len(groups), generator=rng):
-            order += groups[c][turn : turn + 1]
+    for present in rounds:
+        shuffled = torch.randperm(len(groups), generator=rng).tolist()
+        order += [present[c] for c in shuffled if c in present]
     return torch.cat(order)
 
 
@@ -72,13 +96,37 @@ class TrainingSet:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    @property
+    def steps(self) -> int:
+        """Batches of one pass, as learning rates count them.
+
+        A short last batch counts even where `batches` leaves it out, so that rates do not depend
+        on the number of processes.
+        """
+        return -(-len(self) // self.config.batch_size)
+
     def batches(self, epoch: int, turn: int = 0) -> Iterator[Batch]:
         """The batches of one pass; the same (seed, epoch, turn) gives the same batches.
+
+        A last batch of one picture, or of fewer pictures than there are processes, is left out.
 
         Args:
             epoch: Epoch number from 0.
             turn: Which pass within the epoch, where a method makes several.
+
+        Raises:
+            ConfigError: All batches have fewer pictures than there are processes.
         """
+        largest = min(len(self), self.config.batch_size)
+        if largest < processes():
+            raise ConfigError(
+                f"batches of {largest} pictures (batch_size = {self.config.batch_size}, "
+                f"{len(self)} pictures) for {processes()} processes: each needs one picture of a "
+                "batch; fewer processes, or a larger batch_size"
+            )
+        # A single picture has no pair. A process without a picture has no network to run, and
+        # the others would wait for it in the sum of the gradients.
+        least = max(2, processes())
         rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch * 101 + turn)
         if self.config.sampler == "balanced":
             group = max(4, -(-self.config.batch_size // self.targets.shape[1]))
@@ -86,7 +134,7 @@ class TrainingSet:
         else:
             order = torch.randperm(len(self), generator=rng)
         for rows in order.split(self.config.batch_size):
-            if len(rows) < 2:  # a single picture has no pair
+            if len(rows) < least:
                 continue
             yield Batch(self.images(rows, rng), self.targets[rows], rows)
 

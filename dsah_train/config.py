@@ -120,6 +120,14 @@ class Config:
     min_area: float = setting(
         0.35, "smallest random crop as a share of the picture", within=(0.05, 1)
     )
+    max_area: float = setting(
+        1.0, "largest random crop as a share of the picture", within=(0.05, 1)
+    )
+    aspect: float = setting(
+        0.2,
+        "log of the largest factor on a random crop's width and 1 / height; 0: squares only",
+        within=(0, 1),
+    )
     colour_jitter: float = setting(
         0.3, "strength of brightness, contrast and saturation changes", within=(0, 0.9)
     )
@@ -164,13 +172,21 @@ class Config:
         within=(0, 100),
     )
     warmup_epochs: int = setting(
-        0, "dsah: epochs of hashing without attention first (D6)", within=(0, 10_000)
+        0,
+        "dsah, dagh: first epochs that train hashing alone, on the masks of an attention that is "
+        "still as it started (D6)",
+        within=(0, 10_000),
     )
     epochs: int = setting(
         8, "most epochs; the validation part chooses how many are used", within=(1, 10_000)
     )
     batch_size: int = setting(32, "pictures per batch", within=(2, 4096))
-    sampler: str = setting("balanced", "random, or equal counts per class", "random", "balanced")
+    sampler: str = setting(
+        "balanced",
+        "random, or each class spread evenly over the epoch: equal counts where classes are equal",
+        "random",
+        "balanced",
+    )
     optimizer: str = setting("adamw", "optimiser", "sgd", "adamw")
     lr: float = setting(1e-3, "learning rate of new layers", within=(0, 10))
     trunk_lr: float = setting(0.3, "the trunks' rate as a fraction of lr", within=(0, 10))

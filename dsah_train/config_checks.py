@@ -53,6 +53,11 @@ def check_together(config: Config) -> None:
         raise ConfigError(f"teacher is a setting of method dagh, not of {config.method}")
     if config.method == "dagh" and not config.teacher and config.epochs < 2:
         raise ConfigError("epochs = 1, allowed: 2 or more, since dagh trains two streams")
+    if config.min_area > config.max_area:
+        raise ConfigError(
+            f"min_area = {config.min_area} with max_area = {config.max_area}, allowed: min_area "
+            "up to max_area; equal values make all crops equally large"
+        )
     if config.attention_scale != 1 and not _masks(config):
         raise ConfigError(
             f"attention_scale = {config.attention_scale} needs an attention network to train: "

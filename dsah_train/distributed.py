@@ -26,6 +26,7 @@ __all__ = [
     "is_main",
     "join",
     "mains",
+    "processes",
     "same_tensor",
     "share",
     "sum_gradients",
@@ -86,8 +87,16 @@ def is_main() -> bool:
     return _world()[0] == 0
 
 
+def processes() -> int:
+    """How many processes train together."""
+    return _world()[1]
+
+
 def share(count: int) -> slice:
-    """The rows of a batch of ``count`` that this process computes; shares differ by at most one."""
+    """The rows of a batch of ``count`` that this process computes; shares differ by at most one.
+
+    None is empty where ``count`` is `processes` or more.
+    """
     rank, world = _world()
     return slice(count * rank // world, count * (rank + 1) // world)
 
@@ -115,14 +124,14 @@ def gather(own: Tensor, count: int) -> Tensor:
         own: This process's `share` of the rows.
         count: Rows of the whole batch.
     """
-    if _world()[1] == 1:
+    if processes() == 1:
         return own
     return cast(Tensor, _Gather.apply(own, count))
 
 
 def sum_gradients(parameters: Iterable[Tensor]) -> None:
     """Add up the gradients of all processes, in one message."""
-    if _world()[1] == 1:
+    if processes() == 1:
         return
     grads = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([g.reshape(-1) for g in grads])
@@ -143,7 +152,7 @@ def mains(make: Callable[[], T]) -> T:
 
     Files that are read to decide something are read so: other machines need not have them.
     """
-    if _world()[1] == 1:
+    if processes() == 1:
         return make()
     box: list[Any] = [make() if is_main() else None]
     dist.broadcast_object_list(box, src=0)
@@ -155,6 +164,6 @@ def same_tensor(value: Tensor) -> Tensor:
 
     What every process computes for itself, on perhaps another kind of device, is made equal so.
     """
-    if _world()[1] > 1:
+    if processes() > 1:
         dist.broadcast(value.detach(), src=0)
     return value

@@ -25,6 +25,7 @@ from dsah_train.methods.registry import build_method
 from dsah_train.pictures import Pictures, decode_pictures
 from dsah_train.progress import Progress, restore_chance
 from dsah_train.run_folder import RunFolder
+from dsah_train.run_key import run_key
 from dsah_train.teacher import Teacher
 from dsah_train.validation import validation_map
 
@@ -45,6 +46,7 @@ class Run:
         dataset: Dataset,
         out: Path,
         *,
+        teacher: Teacher | None,
         weights: str,
         device: str,
         time_budget: float | None,
@@ -55,7 +57,9 @@ class Run:
         self.started = time.monotonic()
         self.weights = load_weights(config.backbone, weights)
         self.at = Progress(phase="select" if config.select else "refit")
-        self.folder = RunFolder(out, config, dataset, device)
+        key = run_key(dataset, self.weights, teacher)
+        space = "" if teacher is None else teacher.space
+        self.folder = RunFolder(out, config, dataset, key, device, space)
         saved = self.folder.saved_state()
         if saved is not None:
             self.at = Progress(**saved["progress"])
@@ -64,9 +68,7 @@ class Run:
         self._spent_before = self.at.spent
         self.folder.open(self.at.records)
         self.pictures = decode_pictures(dataset.train, config, progress)
-        if config.teacher:
-            teacher = Teacher.load(config.teacher)
-            self.folder.space = teacher.space
+        if teacher is not None:
             guide = teacher.symbols_of(self.pictures.part, progress=progress)
             self.pictures = dataclasses.replace(self.pictures, guide=guide)
 
@@ -214,7 +216,8 @@ def fit(
         Path of ``ckpt.pt``.
 
     Raises:
-        ConfigError: The folder holds a run with other settings.
+        ConfigError: The folder holds a run with other settings, or of other data, labels, start
+            weights or weights of the teacher.
         DataError: Nothing to train on.
         TrainingError: The training diverged.
     """
@@ -223,12 +226,14 @@ def fit(
         torch.set_num_threads(available_cores())
     torch.use_deterministic_algorithms(True, warn_only=True)
     config = config.replace(multi_label=dataset.multi_label)
-    if config.teacher:
-        config = Teacher.load(config.teacher).configure(config)
+    teacher = Teacher.load(config.teacher) if config.teacher else None
+    if teacher is not None:
+        config = teacher.configure(config)
     run = Run(
         config,
         dataset,
         out,
+        teacher=teacher,
         weights=weights,
         device=device,
         time_budget=time_budget,

@@ -11,6 +11,7 @@ from dsah_infer.contract import PixelRule
 from dsah_train.batches import TrainingSet
 from dsah_train.config import Config
 from dsah_train.data import Part, carve_validation, decode_part
+from dsah_train.memory import check_memory
 
 __all__ = ["Pictures", "decode_pictures"]
 
@@ -56,7 +57,12 @@ class Pictures:
 
 
 def decode_pictures(part: Part, config: Config, progress: bool) -> Pictures:
-    """Decode a part once; corrupt pictures are named and left out."""
+    """Decode a part once; corrupt pictures are named and left out.
+
+    Raises:
+        DataError: The decoded pictures do not fit in memory, or all of them are corrupt.
+    """
+    check_memory(len(part), config)
     rule = PixelRule(size=config.image_size, crop=config.crop)
     large_rule = PixelRule(size=round(config.image_size / config.crop), crop=1.0)
     pixels, kept = decode_part(

@@ -6,13 +6,19 @@ from typing import Any
 
 __all__ = ["preset_values"]
 
+#: Training crops of 224 pixels at any place in a picture of 256 (D20), never stretched.
+_PAPER_CROP: dict[str, Any] = {
+    "crop": 0.875,
+    "min_area": 0.875**2,
+    "max_area": 0.875**2,
+    "aspect": 0.0,
+}
 #: As published, with the decisions D1-D20 of the methods note where the paper is silent. DAgH's
 #: second stream is trained alike; the note proposes Adam for it, which no paper states.
 _PAPER_DSAH: dict[str, Any] = {
     "backbone": "vgg16",
     "train_size": 224,
-    "crop": 0.875,
-    "min_area": 0.765,  # a 224-pixel crop of a 256-pixel picture
+    **_PAPER_CROP,
     "colour_jitter": 0.0,
     "pair_power": 1,
     "centres": 0.0,
@@ -33,8 +39,7 @@ _PAPER_RIVAL: dict[str, Any] = {
     "backbone": "alexnet",
     "batch_size": 64,
     "train_size": 224,
-    "crop": 0.875,
-    "min_area": 0.765,
+    **_PAPER_CROP,
     "colour_jitter": 0.0,
     "warm_start": 0,
     "epochs": 60,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 from dsah_infer.atomic_file import replacing
 from dsah_infer.errors import CheckpointError, ConfigError
 from dsah_train.config import Config
+from dsah_train.run_key import WORDS
 
 __all__ = ["Progress", "read_state", "restore_chance", "save_state"]
 
@@ -48,7 +51,7 @@ class Progress:
 def save_state(
     out: Path,
     config: Config,
-    data_key: str,
+    key: Mapping[str, str],
     at: Progress,
     method: dict[str, Any] | None,
     device: str = "cpu",
@@ -58,7 +61,7 @@ def save_state(
     Args:
         out: Run folder.
         config: Settings of the run.
-        data_key: Names its classes and pictures.
+        key: What it starts from, see `run_key`.
         at: Where it stands.
         method: `Method.state_dict`; None between the phases and at the end.
         device: Where it trains; a CUDA device has a generator of its own.
@@ -66,7 +69,7 @@ def save_state(
     payload = {
         "format": _FORMAT,
         "config": config.to_json(),
-        "data": data_key,
+        **key,
         "progress": vars(at),
         "method": method,
         "rng": torch.get_rng_state(),
@@ -76,12 +79,19 @@ def save_state(
         torch.save(payload, file)
 
 
-def read_state(out: Path, config: Config, data_key: str) -> dict[str, Any] | None:
+def read_state(out: Path, config: Config, key: Mapping[str, str]) -> dict[str, Any] | None:
     """What `save_state` wrote last; None where there is nothing to resume.
+
+    Args:
+        out: Run folder.
+        config: Settings of the run.
+        key: What it starts from, see `run_key`. Parts that an older dsah did not save are taken
+            to be the same.
 
     Raises:
         CheckpointError: ``state.pt`` is not readable.
-        ConfigError: The folder holds a run with other settings or other data.
+        ConfigError: The folder holds a run with other settings, or one that started from
+            something else; the message says what differs.
     """
     path = out / _FILE
     if not path.exists():
@@ -92,10 +102,14 @@ def read_state(out: Path, config: Config, data_key: str) -> dict[str, Any] | Non
         raise CheckpointError(f"{path} is not readable ({error}); give another --out") from None
     if state.get("format") != _FORMAT:
         raise CheckpointError(f"{path} is not a training state; give another --out")
-    if Config.from_json(state["config"]) != config or state["data"] != data_key:
+    saved = dataclasses.asdict(Config.from_json(state["config"]))
+    changed = [name for name, value in dataclasses.asdict(config).items() if saved[name] != value]
+    differing = [f"other settings ({', '.join(changed)}; see config.json)"] if changed else []
+    differing += [WORDS[name] for name, value in key.items() if state.get(name, value) != value]
+    if differing:
         raise ConfigError(
-            f"{out} holds a run with other settings or other data (see config.json); give "
-            "another --out, or the same settings and data to resume it"
+            f"{out} holds a run with {' and '.join(differing)}; give another --out, or what it "
+            "was started with to resume it"
         )
     return state
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,24 @@ class RunFolder:
     Args:
         path: The folder; made.
         config: Settings of the run.
-        dataset: What it trains on.
+        dataset: Data; its classes and the names of its training pictures are kept.
+        key: What it starts from, see `run_key`; a run resumes on that alone.
         device: Where it trains.
+        space: Code space to inherit from a teacher; empty for one of its own.
     """
 
-    def __init__(self, path: Path, config: Config, dataset: Dataset, device: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        dataset: Dataset,
+        key: Mapping[str, str],
+        device: str,
+        space: str = "",
+    ) -> None:
         self.path, self.config, self.device = path, config, device
         self.class_names, self.train_names = dataset.class_names, dataset.train.names
-        #: Code space to inherit from a teacher; empty for one of its own.
-        self.space = ""
-        # Names classes and training pictures, so that a run resumes on its own data.
-        names = "\n".join((*dataset.class_names, *dataset.train.names))
-        self.data_key = hashlib.sha256(names.encode()).hexdigest()
+        self.key, self.space = key, space
         self.log: RunLog | None = None
         path.mkdir(parents=True, exist_ok=True)
 
@@ -47,7 +53,7 @@ class RunFolder:
 
     def saved_state(self) -> dict[str, Any] | None:
         """What `save_state` wrote last, in every process; None where nothing is to be resumed."""
-        return mains(lambda: read_state(self.path, self.config, self.data_key))
+        return mains(lambda: read_state(self.path, self.config, self.key))
 
     def open(self, records: int) -> None:
         """Write ``config.json`` and open the log behind this many records."""
@@ -99,4 +105,4 @@ class RunFolder:
     def save_state(self, at: Progress, method: dict[str, Any] | None) -> None:
         """Write ``state.pt``, to resume from."""
         if is_main():
-            save_state(self.path, self.config, self.data_key, at, method, self.device)
+            save_state(self.path, self.config, self.key, at, method, self.device)

@@ -39,6 +39,11 @@ class Teacher:
         """Code space, which the student takes over."""
         return self.checkpoint.contract.space
 
+    @property
+    def fingerprint(self) -> str:
+        """Names the teacher's weights, wherever its file lies."""
+        return self.checkpoint.contract.fingerprint
+
     def configure(self, student: Config) -> Config:
         """A student's settings with the code length and the arity of this teacher.
 

@@ -14,8 +14,8 @@ def cosine_margin_loss(
     """Cross entropy of softmax(s (cos(u, centre) - m [own class])) (Eq. 8).
 
     The codes' quantisation needs no term of its own: the cosine to a binary centre is largest at
-    the centre. The paper's batch normalisation behind the hash layer is left out, so that all
-    methods here export the same network.
+    the centre. The published method has batch normalisation behind the hash layer, which balances
+    the bits; it is left out here. Nothing forbids it: at export it would fold into the hash layer.
 
     Args:
         u: Activations (N, k).

@@ -141,9 +141,8 @@ class DAgH(Method):
         self.net.train()
         data, meter = self.inputs(data), Meter()
         network = self.net.head if isinstance(data, FeatureSet) else self.net.hashing
-        steps = -(-len(data) // self.config.batch_size)
         for i, batch in enumerate(data.batches(epoch)):
-            self.set_rate((epoch - before + i / steps) / max(1, epochs - before))
+            self.set_rate((epoch - before + i / data.steps) / max(1, epochs - before))
             with self.autocast():
                 own = network(batch.images).float()
             loss = self.student_loss(gather(own, len(batch.rows)), batch)

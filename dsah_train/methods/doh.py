@@ -48,9 +48,8 @@ class DOH(Method):
         data, meter = self.inputs(data), Meter()
         frozen = isinstance(data, FeatureSet)
         network = self.net.global_branch if frozen else self.net.branches
-        steps = -(-len(data) // self.config.batch_size)
         for i, batch in enumerate(data.batches(epoch)):
-            self.set_rate((epoch + i / steps) / epochs)
+            self.set_rate((epoch + i / data.steps) / epochs)
             with self.autocast():
                 own = network(batch.images)
             count = len(batch.rows)

@@ -96,18 +96,18 @@ class DSaH(Method):
         self.net.train()
         meter = Meter()
         # One epoch is one pass of each step, whoever goes first (Algorithm 1, lines 4 and 5).
-        steps = -(-len(data) // self.config.batch_size)
         orders: dict[str, list[Step]] = {
             "epoch": [self.attention_step, self.hashing_step],
             "batch": [self.both_steps],
             "joint": [self.joint_step],
         }
         passes = orders[self.config.alternate]
+        # Attention is not trained against a hash layer that says nothing yet, but it does mask.
         if epoch < self.config.warmup_epochs:
             passes = [self.hashing_step]
         for turn, step in enumerate(passes):
             for i, batch in enumerate(data.batches(epoch, turn)):
-                self.set_rate((epoch + (turn + i / steps) / len(passes)) / epochs)
+                self.set_rate((epoch + (turn + i / data.steps) / len(passes)) / epochs)
                 step(batch, meter)
         return meter.means()
 

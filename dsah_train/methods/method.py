@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dsah_train.batch_norm import normalise_together
 from dsah_train.batches import FeatureSet, TrainingSet
 from dsah_train.config import Config
 from dsah_train.distributed import gather, sum_gradients
@@ -111,6 +112,8 @@ class Method:
                 network.compile()
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.setup(state)
+        if self.optimizers and config.train_trunk:  # frozen trunks use the statistics they have
+            normalise_together(self.model, self.device)
 
     def setup(self, state: dict[str, Tensor] | None) -> None:
         """What else a method needs before its first epoch: optimisers, centres, other networks."""

@@ -43,9 +43,8 @@ class SingleStream(Method):
         self.net.train()
         data, meter = self.inputs(data), Meter()
         network = self.net.head if isinstance(data, FeatureSet) else self.net.hashing
-        steps = -(-len(data) // self.config.batch_size)
         for i, batch in enumerate(data.batches(epoch)):
-            progress = (epoch + i / steps) / epochs
+            progress = (epoch + i / data.steps) / epochs
             self.set_rate(progress)
             with self.autocast():
                 own = network(batch.images).float()

@@ -24,7 +24,7 @@ SWITCHED_BACK: dict[str, dict[str, object]] = {
     "trunk_lr": {"trunk_lr": 0.1},
     "schedule": {"schedule": "step"},
     "clip": {"clip": 10.0},
-    "min_area": {"min_area": 0.765},
+    "views": {"min_area": 0.875**2, "max_area": 0.875**2, "aspect": 0.0},
     "crop": {"crop": 0.875},
     "colour_jitter": {"colour_jitter": 0.0},
 }

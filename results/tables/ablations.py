@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+from dsah_train.config import Config
 from results.grids.ablations import CHANGES
 from results.tables.records import load, markdown, shown_gain, shown_map
 
@@ -18,10 +21,14 @@ def table() -> str:
         if record is None or base is None:
             continue
         label = ", ".join(f"`{setting.rstrip('_')}`" for setting in changed)
-        values = (
-            ", ".join(str(r["settings"][setting]) for setting in changed) for r in (base, record)
-        )
+        values = (_shown(each["settings"], changed) for each in (base, record))
         rows.append((label, *values, shown_map(record), shown_gain(record, base)))
     if rows and base is not None:
         rows.insert(0, ("preset best, batches of 64", "", "", shown_map(base), ""))
     return markdown(("decision", "before", "here", "MAP@all", "effect, points"), rows)
+
+
+def _shown(settings: Mapping[str, object], names: Iterable[str]) -> str:
+    """Values of the settings; files from before there was one were trained with its default."""
+    values = (settings.get(name, getattr(Config, name)) for name in names)
+    return ", ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in values)

@@ -40,6 +40,21 @@ def test_paper_preset_is_the_published_one() -> None:
     assert config.warm_start == 0
 
 
+@pytest.mark.parametrize("method", ["dsah", "dagh", "dpsh", "doh"])
+def test_paper_preset_crops_224_pixels_of_256(method: str) -> None:
+    config = Config.with_preset(method=method, preset="paper")
+    assert round(config.image_size / config.crop) == 256
+    assert config.min_area == config.max_area == (224 / 256) ** 2 == 0.765625
+    assert (config.aspect, config.train_size) == (0, 224)
+
+
+def test_settings_of_older_runs_get_the_values_that_they_had() -> None:
+    old = json.loads(Config(method="dpsh", min_area=0.5).to_json())
+    del old["max_area"], old["aspect"]
+    config = Config.from_json(json.dumps(old))
+    assert (config.min_area, config.max_area, config.aspect) == (0.5, 1.0, 0.2)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -50,6 +65,8 @@ def test_paper_preset_is_the_published_one() -> None:
         ({"method": "magic"}, "allowed: dsah, doh"),
         ({"batch_size": 1}, "allowed: 2 to"),
         ({"crop": 0}, "allowed: 0.1 to 1"),
+        ({"aspect": -0.1}, "aspect = -0.1, allowed: 0 to 1"),
+        ({"max_area": 0.3}, "min_area = 0.35 with max_area = 0.3, allowed: min_area up to max"),
         ({"method": "doh", "bits": 12, "arity": 16, "nested": "6,12"}, "multiples of 4"),
         ({"method": "doh", "arity": 4, "bits": 13}, "not a multiple of 2"),
         ({"nested": "12,24"}, "ascending lengths that end with bits"),

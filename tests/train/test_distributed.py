@@ -111,6 +111,20 @@ def test_one_process_is_its_own_whole() -> None:
     assert same_tensor(x) is x
 
 
+@pytest.mark.parametrize("count", [4, 5, 6, 7, 8, 33])
+def test_shares_of_four_processes_are_the_batch_and_none_is_empty(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = torch.arange(count)
+    shares = []
+    for rank in range(4):
+        monkeypatch.setattr("dsah_train.distributed._world", lambda rank=rank: (rank, 4))
+        shares.append(rows[share(count)])
+    assert torch.equal(torch.cat(shares), rows)
+    sizes = list(map(len, shares))
+    assert 1 <= min(sizes) <= max(sizes) <= min(sizes) + 1
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_equal_one(two_processes: dict[str, Any], name: str) -> None:
     two, one = two_processes[name], train(name)

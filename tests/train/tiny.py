@@ -80,6 +80,7 @@ def config(method: str = "dsah", **changes: object) -> Config:
         "image_size": 48,
         "train_size": 48,
         "min_area": 1.0,
+        "max_area": 1.0,
         "colour_jitter": 0.0,
         "batch_size": 8,
         "epochs": 4,
