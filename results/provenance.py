@@ -38,6 +38,12 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit of the code that measures; ``-dirty`` where tracked files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    """The commit of the code that measures; ``-dirty`` where code differs from it.
+
+    Result files do not count: a figure that is measured again has its file removed first.
+    """
+    head = ["git", "rev-parse", "--short=12", "HEAD"]
+    changed = ["git", "diff", "--quiet", "HEAD", "--", ".", ":!results/*.json", ":!*.md"]
+    name = subprocess.run(head, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    dirty = subprocess.run(changed, cwd=ROOT, capture_output=True).returncode == 1
+    return f"{name}-dirty" if dirty else name
