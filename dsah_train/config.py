@@ -197,7 +197,8 @@ class Config:
         "auto", "auto: bf16 where the processor computes in it", "auto", "fp32", "bf16"
     )
     compile: bool = setting(
-        False, "torch.compile the networks: minutes at the start, less time for each step after"
+        False,
+        "torch.compile the networks: minutes at the start; for GPUs (CPUs were slower with it)",
     )
     seed: int = setting(0, "seed of weights, order and augmentation")
 
