@@ -47,12 +47,10 @@ def measure(cell: Cell, data: str, work: Path, teacher: Cell | None) -> dict[str
         "cell": cell.name,
         "note": cell.note,
         "commands": [
-            "python -m dsah_train "
-            + " ".join(c).replace(data, Path(data).name).replace(f"{work}/", "runs/results/")
-            for c in commands
+            "python -m dsah_train " + _shortened(" ".join(c), data, work) for c in commands
         ],
         "metric": METRIC,
-        "settings": json.loads((run / "config.json").read_text()),
+        "settings": json.loads(_shortened((run / "config.json").read_text(), data, work)),
         "measurement": measurement,
         "training": describe(run / "ckpt.pt")["metrics"],
         "seconds": round(time.monotonic() - began, 1),
@@ -65,3 +63,8 @@ def measure(cell: Cell, data: str, work: Path, teacher: Cell | None) -> dict[str
 def _fit(cell: Cell, data: str, run: Path, teacher: Path | None) -> list[str]:
     taught = [] if teacher is None else ["--teacher", f"{teacher}/ckpt.pt"]
     return ["fit", "--data", data, *cell.flags(), *taught, "--out", str(run), "--quiet"]
+
+
+def _shortened(text: str, data: str, work: Path) -> str:
+    """Paths as a reader of the repository would give them."""
+    return text.replace(data, Path(data).name).replace(f"{work}/", "runs/results/")
