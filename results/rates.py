@@ -4,9 +4,9 @@
     python results/rates.py dpsh --set cifar10 --data FOLDER   # writes results/rates/cifar10.json
 
 Method by method: MAP on the validation part (10 pictures per class of Flower-17, 50 of CIFAR-10) of
-the training pictures, split seed 0, 96 pixels, 5 epochs. At 48 bits four
-rates are tried, then further ones until the best has a worse one on either side or the ladder ends.
-DSaH's preset best keeps its own (1e-3); itq and lsh train nothing.
+the training pictures, split seed 0, 96 pixels, 5 epochs. At 48 bits four rates are tried, then
+further ones until the best has a worse one on either side or the ladder ends. DSaH's preset best
+keeps its own (1e-3); itq and lsh train nothing.
 
 A method that does best at 1e-4 or less hardly moves its trunk. For these `STARTS` are tried as
 well, at 12 and at 48 bits: a trunk that learns more slowly than the hash layer, or not at all, and

@@ -175,17 +175,16 @@ def test_ordinal_and_frozen_runs_leave_their_contract(tmp_path: Path) -> None:
     assert not frozen.contract.has_saliency
 
 
+def student_of(folder: Path, **changes: object):
+    """A student of ``folder/teacher``, with its checkpoint in ``folder/student``."""
+    teacher = str(folder / "teacher" / "ckpt.pt")
+    sizes = {"image_size": 48, "train_size": 48}
+    return train(folder / "student", "dagh", teacher=teacher, warm_start=1, **sizes, **changes)
+
+
 def test_a_student_lives_in_its_teachers_space(tmp_path: Path) -> None:
     teacher = train(tmp_path / "teacher", "dsah", epochs=3, bits=12, image_size=48)
-    student = train(
-        tmp_path / "student",
-        "dagh",
-        epochs=4,
-        warm_start=1,
-        teacher=str(tmp_path / "teacher/ckpt.pt"),
-        image_size=48,
-        train_size=48,
-    )
+    student = student_of(tmp_path, epochs=4)
     assert student.contract.space == teacher.contract.space
     assert student.contract.fingerprint != teacher.contract.fingerprint
     assert student.config.bits == 12  # the teacher's, not the config's
@@ -202,17 +201,7 @@ def test_a_student_lives_in_its_teachers_space(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arity", [2, 4, 8])
 def test_an_ordinal_teacher_has_students(tmp_path: Path, arity: int) -> None:
     teacher = train(tmp_path / "teacher", "doh", epochs=4, bits=12, arity=arity, image_size=48)
-    student = train(
-        tmp_path / "student",
-        "dagh",
-        epochs=6,
-        warm_start=1,
-        teacher=str(tmp_path / "teacher/ckpt.pt"),
-        bits=12,
-        nested="6,12",
-        image_size=48,
-        train_size=48,
-    )
+    student = student_of(tmp_path, epochs=6, bits=12, nested="6,12")
     kept = ("space", "bits", "symbol_bits", "arity", "info_bits", "segments")
     for name in kept:
         assert getattr(student.contract, name) == getattr(teacher.contract, name), name
