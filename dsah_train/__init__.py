@@ -9,8 +9,11 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from dsah_infer.errors import MissingDependencyError
+from dsah_train.huge_pages import ask_for_huge_pages
 
 __all__ = ["require_torch"]
+
+ask_for_huge_pages()  # here, because whatever imports torch imports this package first
 
 
 def require_torch() -> None:

@@ -1,45 +1,46 @@
-"""Oxford Flower-102 (Nilsback and Zisserman, 2008): the official split of 102 flowers."""
+"""Oxford Flower-102 (Nilsback and Zisserman, 2008): the official split, as torchvision reads it."""
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from pathlib import Path
 
-from dsah_infer.errors import DataError
-from dsah_train.data.official import OfficialSet, Tails, listed_part, load_mat
+import numpy as np
+
+from dsah_train.data.official import OfficialSet, Tails, listed_part
 from dsah_train.data.records import Dataset, Part, one_hot
 from dsah_train.data.sources import Source
+from dsah_train.data.torchvision_sets import laid_out
 
 __all__ = ["FLOWERS102"]
 
+_FOLDER = "flowers-102"
+_FILES = ("imagelabels.mat", "setid.mat")
+
 
 def _load(source: Source, protocol: str, split_seed: int) -> Dataset:
-    tails = Tails(source)
-    try:
-        labels = load_mat(tails, "imagelabels.mat")["labels"].ravel().astype(np.int64)
-        split = load_mat(tails, "setid.mat")
-        ids = {name: split[name].ravel().astype(np.int64) for name in ("trnid", "valid", "tstid")}
-    except KeyError as error:
-        raise DataError(f"{source.path}: imagelabels.mat or setid.mat lacks {error}") from None
-    count = int(labels.max())
+    from dsah_train.torchvision_import import torchvision
 
-    def part(numbers: npt.NDArray[np.int64]) -> Part:
-        if numbers.min(initial=1) < 1 or numbers.max(initial=1) > len(labels):
-            raise DataError(
-                f"{source.path}: setid.mat names pictures outside 1 to {len(labels)}, which is how "
-                "many imagelabels.mat labels"
-            )
-        wanted = [f"image_{number:05d}.jpg" for number in numbers]
-        targets = one_hot(labels[numbers - 1] - 1, count)
-        return listed_part(tails, wanted, targets, what="setid.mat")
+    tails, flowers = Tails(source), torchvision.datasets.Flowers102
+    listed: dict[str, list[tuple[str, int]]] = {}
+    with laid_out(tails, _FOLDER, _FILES, empty=["jpg"]) as root:
+        for split in ("train", "val", "test"):
+            # The photographs stay where they are: the loader is asked for names and labels.
+            read = flowers(root, split, loader=Path)
+            listed[split] = [(path.name, label) for path, label in read]
+    class_names = tuple(flowers.classes)
 
-    train = part(np.sort(np.concatenate([ids["trnid"], ids["valid"]])))
+    def part(*splits: str) -> Part:
+        pairs = sorted(pair for split in splits for pair in listed[split])
+        names, labels = zip(*pairs, strict=True)
+        targets = one_hot(np.array(labels), len(class_names))
+        return listed_part(tails, names, targets, what="setid.mat")
+
+    train = part("train", "val")
     return Dataset(
         name="flowers102",
-        # The archive numbers its classes; it does not name them.
-        class_names=tuple(f"{number:03d}" for number in range(1, count + 1)),
+        class_names=class_names,
         train=train,
-        query=part(np.sort(ids["tstid"])),
+        query=part("test"),
         gallery=train,
         protocol=protocol,
         split_seed=split_seed,
@@ -53,6 +54,6 @@ FLOWERS102 = OfficialSet(
     published="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
     files="102flowers.tgz, imagelabels.mat and setid.mat",
     archives=("102flowers.tgz",),
-    detect=lambda tails: tails.has("imagelabels.mat", "setid.mat"),
+    detect=lambda tails: tails.has(*_FILES),
     load=_load,
 )

@@ -1,9 +1,4 @@
-"""What the official data sets have in common: how one is found, read and asked for.
-
-torchvision has loaders for two of them, CIFAR-10 and Flower-102. They read unpacked folders only
-and unpickle whatever is in them; these readers take the archives as downloaded and allow arrays
-alone. A test holds both to the same pictures and labels.
-"""
+"""What the official data sets have in common: how one is found, read and asked for."""
 
 from __future__ import annotations
 

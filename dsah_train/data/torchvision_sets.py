@@ -1,0 +1,50 @@
+"""Official sets that torchvision has a loader for, read by it from wherever their files lie.
+
+torchvision reads unpacked folders alone. The few files that its loader opens (pixels or labels, not
+photographs) are laid out in a temporary folder while it reads, so that archives are taken as
+downloaded. It compares checksums first: only the published pickles are ever unpickled.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dsah_infer.errors import DataError
+from dsah_train import require_torch
+from dsah_train.data.official import Tails
+
+__all__ = ["laid_out"]
+
+
+@contextmanager
+def laid_out(
+    tails: Tails, base: str, files: Sequence[str], empty: Sequence[str] = ()
+) -> Iterator[Path]:
+    """A root folder for a loader of torchvision, gone at the end of the ``with``.
+
+    Args:
+        tails: Where the files are.
+        base: The folder under the root in which the loader looks.
+        files: Names of the files that it opens there.
+        empty: Names of folders that it asks for without reading them.
+
+    Raises:
+        DataError: A file is missing, or the loader does not take them for the published ones.
+        MissingDependencyError: torch or torchvision is not installed.
+    """
+    require_torch()
+    with tempfile.TemporaryDirectory(prefix="dsah-") as root:
+        for folder in ("", *empty):
+            (Path(root) / base / folder).mkdir(parents=True, exist_ok=True)
+        for name in files:
+            (Path(root) / base / name).write_bytes(tails.source.read(tails.need(name)))
+        try:
+            yield Path(root)
+        except RuntimeError as error:
+            raise DataError(
+                f"{tails.source.path}: the checksum of one of {', '.join(files)} is not that of "
+                f"the published file; download it again (torchvision: {error})"
+            ) from error
