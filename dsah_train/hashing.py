@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsah_train.backbones import Trunk, load_vgg16_layers, vgg16_features
 
-__all__ = ["LightHashing", "PaperHashing"]
+__all__ = ["LightHashing", "NormalisedLinear", "PaperHashing"]
 
 
-def hash_layer(width: int, outputs: int) -> nn.Linear:
+class NormalisedLinear(nn.Linear):
+    """A linear layer with batch normalisation of its outputs, which balances the bits (OrthoHash).
+
+    In eval mode it is one linear layer whose weights hold the normalisation, so that the exported
+    graph has nothing more than that of any other method, and computes the same bits.
+    """
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__(width, outputs)
+        self.norm = nn.BatchNorm1d(outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (N, width) to outputs (N, outputs); a batch of one has no spread of its own."""
+        if self.training and len(features) > 1:
+            normalised: Tensor = self.norm(super().forward(features))
+            return normalised
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        assert mean is not None  # kept by every BatchNorm1d that is not told otherwise
+        assert variance is not None
+        scale = self.norm.weight * (variance + self.norm.eps).rsqrt()
+        bias = (self.bias - mean) * scale + self.norm.bias
+        return F.linear(features, self.weight * scale[:, None], bias)
+
+
+def hash_layer(width: int, outputs: int, normalised: bool = False) -> nn.Linear:
     """The new last layer: linear, no squashing, small start (methods note D3)."""
-    layer = nn.Linear(width, outputs)
+    layer = NormalisedLinear(width, outputs) if normalised else nn.Linear(width, outputs)
     nn.init.normal_(layer.weight, std=0.01)
     nn.init.zeros_(layer.bias)
     return layer
@@ -20,11 +45,13 @@ def hash_layer(width: int, outputs: int) -> nn.Linear:
 class LightHashing(nn.Module):
     """A light trunk, the mean over its last map, and a hash layer."""
 
-    def __init__(self, trunk: Trunk, outputs: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, trunk: Trunk, outputs: int, dropout: float = 0.0, normalised: bool = False
+    ) -> None:
         super().__init__()
         self.trunk = trunk
         self.dropout = nn.Dropout(dropout)
-        self.hash = hash_layer(trunk.spec.channels[2], outputs)
+        self.hash = hash_layer(trunk.spec.channels[2], outputs, normalised)
 
     def pooled(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) to pooled float32 features (N, C)."""
@@ -48,10 +75,15 @@ class PaperHashing(nn.Module):
         outputs: Width of the hash layer.
         state: ImageNet state dict of torchvision's vgg16, or None.
         fc_dim: Width of fc6 and fc7; below 4096 they start at random.
+        normalised: Whether a batch normalisation follows the hash layer.
     """
 
     def __init__(
-        self, outputs: int, state: dict[str, Tensor] | None = None, fc_dim: int = 4096
+        self,
+        outputs: int,
+        state: dict[str, Tensor] | None = None,
+        fc_dim: int = 4096,
+        normalised: bool = False,
     ) -> None:
         super().__init__()
         self.features = vgg16_features(state)
@@ -65,7 +97,7 @@ class PaperHashing(nn.Module):
             nn.Dropout(),
         )
         load_vgg16_layers(self.classifier, "classifier", state if fc_dim == 4096 else None)
-        self.hash = hash_layer(fc_dim, outputs)
+        self.hash = hash_layer(fc_dim, outputs, normalised)
 
     def pooled(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) to float32 features (N, fc_dim) of fc7."""

@@ -14,8 +14,7 @@ def cosine_margin_loss(
     """Cross entropy of softmax(s (cos(u, centre) - m [own class])) (Eq. 8).
 
     The codes' quantisation needs no term of its own: the cosine to a binary centre is largest at
-    the centre. The published method has batch normalisation behind the hash layer, which balances
-    the bits; it is left out here. Nothing forbids it: at export it would fold into the hash layer.
+    the centre. Bits are balanced by batch normalisation in the hash layer (`NormalisedLinear`).
 
     Args:
         u: Activations (N, k).

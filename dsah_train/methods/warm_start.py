@@ -47,6 +47,7 @@ def fit_head(
     # instead of by sign. The mean is taken off, and put into the bias in the end.
     mean = features.mean(0)
     features = features - mean
+    head.train()
     rng = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -59,5 +60,5 @@ def fit_head(
         schedule.step()
     with torch.no_grad():
         head.bias.sub_(head.weight @ mean)
-    for p in head.parameters():  # of several processes each has fitted its own
-        same_tensor(p)
+    for tensor in head.state_dict().values():  # of several processes each has fitted its own
+        same_tensor(tensor)

@@ -170,3 +170,21 @@ def test_hash_layer_is_linear_and_small() -> None:
     layer = hash_layer(400, 50)
     assert float(layer.weight.detach().std()) == pytest.approx(0.01, rel=0.1)
     assert not layer.bias.any()
+
+
+def test_the_normalised_hash_layer_is_one_linear_layer_once_it_is_trained() -> None:
+    layer = hash_layer(12, 5, normalised=True)
+    twin = torch.nn.Sequential(torch.nn.Linear(12, 5), torch.nn.BatchNorm1d(5))
+    twin[0].load_state_dict({k: v for k, v in layer.state_dict().items() if "." not in k})
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        features = torch.rand(16, 12, generator=rng) * 3
+        trained = layer(features)
+        assert torch.equal(trained, twin(features))
+        assert trained.mean(0).abs().max() < 1e-5  # as many of one sign as of the other
+    layer.eval(), twin.eval()
+    torch.testing.assert_close(layer(features), twin(features))
+    layer.train()
+    running = layer.norm.running_mean.clone()
+    assert torch.equal(layer(features[:1]), layer.eval()(features[:1]))
+    assert torch.equal(layer.norm.running_mean, running)
