@@ -106,6 +106,9 @@ class Config:
     )
     mask_space: str = setting("normalized", "what the mask multiplies (D9)", "normalized", "pixel")
     code_activation: str = setting("none", "squashing of the hash layer (D3)", "none", "tanh")
+    code_norm: bool = setting(
+        False, "batch normalisation in the hash layer; orthohash has it unless told otherwise"
+    )
     detach_range: bool = setting(False, "no gradient through the map's extremes (D8)")
     dropout: float = setting(0.0, "light networks: dropout before the hash layer", within=(0, 0.9))
 

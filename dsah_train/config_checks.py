@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_together", "checked_value", "nested_lengths"]
 
+#: One network that learns all the time: none whose codes are fitted, guided, or frozen by turns.
+_SINGLE_STREAM = ("dsh", "dpsh", "dhn", "hashnet", "csq", "orthohash")
 #: Pixels below which a trunk has pooled its map away, where that is more than 16.
 _LEAST_SIDE = {"alexnet": 63, "squeezenet1_1": 17}
 
@@ -53,6 +55,10 @@ def check_together(config: Config) -> None:
         raise ConfigError(f"teacher is a setting of method dagh, not of {config.method}")
     if config.method == "dagh" and not config.teacher and config.epochs < 2:
         raise ConfigError("epochs = 1, allowed: 2 or more, since dagh trains two streams")
+    if config.code_norm and config.method not in _SINGLE_STREAM:
+        raise ConfigError(
+            f"code_norm is a setting of {', '.join(_SINGLE_STREAM)}, not of {config.method}"
+        )
     if config.min_area > config.max_area:
         raise ConfigError(
             f"min_area = {config.min_area} with max_area = {config.max_area}, allowed: min_area "

@@ -154,7 +154,7 @@ def _hashing(config: Config, state: dict[str, Tensor] | None) -> LightHashing | 
     # Sign codes have one activation a bit, ordinal ones K a symbol.
     arity = config.symbol_arity
     outputs = config.bits if arity == 2 else config.bits // config.bits_per_symbol * arity
-    normalised = config.method == "orthohash"  # part of that method alone
     if config.backbone == "vgg16":
-        return PaperHashing(outputs, state, config.fc_dim, normalised)
-    return LightHashing(build_trunk(config.backbone, state), outputs, config.dropout, normalised)
+        return PaperHashing(outputs, state, config.fc_dim, config.code_norm)
+    trunk = build_trunk(config.backbone, state)
+    return LightHashing(trunk, outputs, config.dropout, config.code_norm)

@@ -57,7 +57,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "dhn": {"quantization": 0.1},
     "csq": {"quantization": 1e-4},
     # The published temperature; that of DSaH's own centre term is another one.
-    "orthohash": {"margin": 0.2, "centre_scale": 8.0},
+    "orthohash": {"margin": 0.2, "centre_scale": 8.0, "code_norm": True},
     # One pass over the features is all there is: no epochs to choose.
     "itq": {"epochs": 1, "select": False},
     "lsh": {"epochs": 1, "select": False},

@@ -34,7 +34,9 @@ METHODS: dict[str, dict[str, object]] = {
     "dhn": {"method": "dhn"},
     "hashnet": {"method": "hashnet"},
     "csq": {"method": "csq"},
-    "orthohash": {"method": "orthohash"},
+    "orthohash-bn": {"method": "orthohash"},
+    # Better without it on validation pictures (results/rates/lr.json): the rival at its best.
+    "orthohash": {"method": "orthohash", "code_norm": False},
     "itq": {"method": "itq"},
     "lsh": {"method": "lsh"},
 }

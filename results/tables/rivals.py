@@ -17,7 +17,8 @@ NAMES = {
     "dhn": "DHN",
     "hashnet": "HashNet",
     "csq": "CSQ",
-    "orthohash": "OrthoHash",
+    "orthohash-bn": "OrthoHash",
+    "orthohash": "OrthoHash, no batch normalisation",
     "itq": "ITQ (ImageNet features)",
     "lsh": "LSH (ImageNet features)",
 }

@@ -76,6 +76,7 @@ def test_settings_of_older_runs_get_the_values_that_they_had() -> None:
         ({"method": "lsh", "nested": "24,48"}, "learns none"),
         ({"teacher": "x.pt"}, "method dagh"),
         ({"attention_scale": 0.25}, "allowed: 1.0, 0.5"),
+        ({"code_norm": True}, "code_norm is a setting of dsh, .* orthohash, not of dsah"),
         ({"attention_scale": 0.5, "method": "doh"}, "needs an attention network"),
         ({"attention_scale": 0.5, "attention": False}, "needs an attention network"),
         ({"attention_scale": 0.5, "method": "dagh", "teacher": "x.pt"}, "needs an attention"),
