@@ -34,9 +34,7 @@ METHODS: dict[str, dict[str, object]] = {
     "dhn": {"method": "dhn"},
     "hashnet": {"method": "hashnet"},
     "csq": {"method": "csq"},
-    "orthohash-bn": {"method": "orthohash"},
-    # Better without it on validation pictures (results/rates/lr.json): the rival at its best.
-    "orthohash": {"method": "orthohash", "code_norm": False},
+    "orthohash": {"method": "orthohash"},
     "itq": {"method": "itq"},
     "lsh": {"method": "lsh"},
 }

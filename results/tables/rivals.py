@@ -17,8 +17,7 @@ NAMES = {
     "dhn": "DHN",
     "hashnet": "HashNet",
     "csq": "CSQ",
-    "orthohash-bn": "OrthoHash",
-    "orthohash": "OrthoHash, no batch normalisation",
+    "orthohash": "OrthoHash",
     "itq": "ITQ (ImageNet features)",
     "lsh": "LSH (ImageNet features)",
 }
