@@ -88,6 +88,7 @@ def save_checkpoint(
     metrics: Mapping[str, float],
     space: str = "",
     train_names: Iterable[str] = (),
+    also_trained_on: Iterable[bytes] = (),
 ) -> CodeContract:
     """Write ``ckpt.pt``; its contract also stands in a record that needs no torch to read.
 
@@ -100,6 +101,7 @@ def save_checkpoint(
         space: Code space to inherit (a student's teacher's); empty names a new one.
         train_names: Names of the training pictures. Their digests are kept, so that an evaluation
             does not ask with them; without names nothing is kept.
+        also_trained_on: Such digests of others: what a student's teacher was trained on.
 
     Returns:
         The contract, with ``space`` and ``fingerprint``.
@@ -120,7 +122,7 @@ def save_checkpoint(
         "metrics": {name: float(value) for name, value in metrics.items()},
         "model": state,
     }
-    if digests := sorted({name_digest(name) for name in train_names}):
+    if digests := sorted({name_digest(name) for name in train_names} | set(also_trained_on)):
         joined = np.frombuffer(b"".join(digests), dtype=np.uint8)
         payload["trained_on"] = torch.from_numpy(joined.reshape(-1, DIGEST_BYTES).copy())
     buffer = io.BytesIO()

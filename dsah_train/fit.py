@@ -58,8 +58,7 @@ class Run:
         self.weights = load_weights(config.backbone, weights)
         self.at = Progress(phase="select" if config.select else "refit")
         key = run_key(dataset, self.weights, teacher)
-        space = "" if teacher is None else teacher.space
-        self.folder = RunFolder(out, config, dataset, key, device, space)
+        self.folder = RunFolder(out, config, dataset, key, device, teacher)
         saved = self.folder.saved_state()
         if saved is not None:
             self.at = Progress(**saved["progress"])

@@ -15,6 +15,7 @@ from dsah_train.hasher import Hasher
 from dsah_train.methods.method import Losses
 from dsah_train.progress import Progress, read_state, save_state
 from dsah_train.runlog import RunLog
+from dsah_train.teacher import Teacher
 
 __all__ = ["RunFolder"]
 
@@ -28,7 +29,7 @@ class RunFolder:
         dataset: Data; its classes and the names of its training pictures are kept.
         key: What it starts from, see `run_key`; a run resumes on that alone.
         device: Where it trains.
-        space: Code space to inherit from a teacher; empty for one of its own.
+        teacher: Whose code space the checkpoint inherits, and what that was trained on.
     """
 
     def __init__(
@@ -38,11 +39,11 @@ class RunFolder:
         dataset: Dataset,
         key: Mapping[str, str],
         device: str,
-        space: str = "",
+        teacher: Teacher | None = None,
     ) -> None:
         self.path, self.config, self.device = path, config, device
         self.class_names, self.train_names = dataset.class_names, dataset.train.names
-        self.key, self.space = key, space
+        self.key, self.teacher = key, teacher
         self.log: RunLog | None = None
         path.mkdir(parents=True, exist_ok=True)
 
@@ -98,8 +99,9 @@ class RunFolder:
             config=self.config,
             class_names=self.class_names,
             metrics=metrics,
-            space=self.space,
+            space="" if self.teacher is None else self.teacher.space,
             train_names=self.train_names,
+            also_trained_on=() if self.teacher is None else self.teacher.trained_on,
         )
 
     def save_state(self, at: Progress, method: dict[str, Any] | None) -> None:

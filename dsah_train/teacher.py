@@ -40,6 +40,11 @@ class Teacher:
         return self.checkpoint.contract.space
 
     @property
+    def trained_on(self) -> frozenset[bytes]:
+        """Digests of the teacher's training pictures; none where its checkpoint keeps none."""
+        return self.checkpoint.trained_on or frozenset()
+
+    @property
     def fingerprint(self) -> str:
         """Names the teacher's weights, wherever its file lies."""
         return self.checkpoint.contract.fingerprint

@@ -198,6 +198,13 @@ def test_a_student_lives_in_its_teachers_space(tmp_path: Path) -> None:
     assert {r["step"] for r in records(tmp_path / "student")} == {"student"}
 
 
+def test_a_student_knows_what_its_teacher_was_trained_on(tmp_path: Path) -> None:
+    teacher = train(tmp_path / "teacher", "dpsh", per_class=8)
+    student = student_of(tmp_path, epochs=1)
+    assert teacher.trained_on == student.trained_on
+    assert len(teacher.trained_on) == 16  # the student itself has seen 8
+
+
 @pytest.mark.parametrize("arity", [2, 4, 8])
 def test_an_ordinal_teacher_has_students(tmp_path: Path, arity: int) -> None:
     teacher = train(tmp_path / "teacher", "doh", epochs=4, bits=12, arity=arity, image_size=48)
