@@ -15,9 +15,12 @@ from typing import Any
 from dsah_infer.errors import ConfigError, DsahError, UsageError
 from dsah_train import require_torch
 from dsah_train.config import Config
+from dsah_train.config_checks import unread_settings
 from dsah_train.config_file import field_name, read_file
 
 __all__ = ["main"]
+
+_log = logging.getLogger(__name__)
 
 _EXAMPLES = """examples:
   python -m dsah_train fit --data pictures/ --bits 48 --out runs/first
@@ -75,7 +78,10 @@ def config_from(args: argparse.Namespace) -> Config:
         given = getattr(args, field.name)
         if given is not None:
             values[field.name] = given
-    return Config.with_preset(**values)
+    config = Config.with_preset(**values)
+    for unread in unread_settings(config, values):
+        _log.warning("%s", unread)
+    return config
 
 
 def run_fit(args: argparse.Namespace) -> int:

@@ -35,10 +35,24 @@ BACKBONE_NAMES = ("squeezenet1_1", "resnet18", "mobilenet_v3_small", "alexnet", 
 
 
 def setting(
-    default: Any, text: str, *choices: Any, within: tuple[float, float] | None = None
+    default: Any,
+    text: str,
+    *choices: Any,
+    within: tuple[float, float] | None = None,
+    of: str = "",
 ) -> Any:
-    """A config field with its help text (the reason, where it departs from the paper)."""
-    metadata = {"help": text, "choices": choices, "within": within}
+    """A config field.
+
+    Args:
+        default: Value under preset best, where the method has none of its own.
+        text: What it does, and the reason where it departs from the paper.
+        choices: Values that are allowed; none given: all of the default's type.
+        within: Least and largest value.
+        of: Names of the methods that read it, where not all do.
+    """
+    readers = tuple(of.split()) or METHODS
+    text = f"{', '.join(readers)}: {text}" if of else text
+    metadata = {"help": text, "choices": choices, "within": within, "of": readers}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -60,11 +74,12 @@ class Config:
     bits: int = setting(48, "bits of information per code", within=(1, MAX_BITS))
     arity: int = setting(
         2,
-        "doh: values K of one symbol, 4 unless told; a student takes over its teacher's",
+        "values K of one symbol, 4 unless told; a student takes over its teacher's",
         2,
         4,
         8,
         16,
+        of="doh",
     )
 
     # networks
@@ -75,10 +90,12 @@ class Config:
         4096, "width of VGG-16's fc6 and fc7; 4096 is the paper's", within=(8, 4096)
     )
     attention: bool = setting(
-        True, "dsah, dagh: mask the picture by saliency before hashing; doh: its local branch"
+        True,
+        "mask the picture by saliency before hashing; the local branch of doh",
+        of="dsah dagh doh",
     )
     spatial_attention: str = setting(
-        "cam", "doh: class activation maps, or a small convolution", "cam", "conv"
+        "cam", "class activation maps, or a small convolution", "cam", "conv", of="doh"
     )
     multi_label: bool = setting(False, "doh: several labels per picture; fit reads it off the data")
     train_trunk: bool = setting(
@@ -89,27 +106,36 @@ class Config:
     )
     teacher: str = setting(
         "",
-        "dagh: a checkpoint of any method, whose codes are learnt instead of those of an own first "
+        "a checkpoint of any method, whose codes are learnt instead of those of an own first "
         "stream",
+        of="dagh",
     )
     attention_start: str = setting(
         "energy",
         "first attention map of the light networks: mean feature response, or random (D8)",
         "energy",
         "random",
+        of="dsah dagh",
     )
     attention_scale: float = setting(
         1.0,
-        "dsah, dagh: side at which attention sees the picture; 0.5 costs it a quarter of the work",
+        "side at which attention sees the picture; 0.5 costs it a quarter of the work",
         1.0,
         0.5,
+        of="dsah dagh",
     )
-    mask_space: str = setting("normalized", "what the mask multiplies (D9)", "normalized", "pixel")
-    code_activation: str = setting("none", "squashing of the hash layer (D3)", "none", "tanh")
+    mask_space: str = setting(
+        "normalized", "what the mask multiplies (D9)", "normalized", "pixel", of="dsah dagh"
+    )
+    code_activation: str = setting(
+        "none", "squashing of the hash layer (D3)", "none", "tanh", of="dsah dagh"
+    )
     code_norm: bool = setting(
         False, "batch normalisation in the hash layer; orthohash has it unless told otherwise"
     )
-    detach_range: bool = setting(False, "no gradient through the map's extremes (D8)")
+    detach_range: bool = setting(
+        False, "no gradient through the map's extremes (D8)", of="dsah dagh"
+    )
     dropout: float = setting(0.0, "light networks: dropout before the hash layer", within=(0, 0.9))
 
     # pictures
@@ -136,30 +162,50 @@ class Config:
     )
 
     # losses
-    lambda_: float = setting(30.0, "weight of the semantic terms, lambda of Eq. 13-14")
-    alpha: float = setting(40.0, "weight of the saliency term, alpha of Eq. 14")
-    margin: float = setting(0.25, "margin m of Eq. 10 on distances in [0, 1] (D1)", within=(0, 10))
-    margin_scale: str = setting("normalized", "literal: m = k/4 (D1)", "normalized", "literal")
+    lambda_: float = setting(30.0, "weight of the semantic terms, lambda of Eq. 13-14", of="dsah")
+    alpha: float = setting(40.0, "weight of the saliency term, alpha of Eq. 14", of="dsah dagh")
+    margin: float = setting(
+        0.25, "margin m of Eq. 10 on distances in [0, 1] (D1)", within=(0, 10), of="dsah orthohash"
+    )
+    margin_scale: str = setting(
+        "normalized", "literal: m = k/4 (D1)", "normalized", "literal", of="dsah"
+    )
     pair_power: int = setting(
-        2, "power of the semantic pair distance: 2 decorrelates bits, 1 is literal (D2)", 1, 2
+        2,
+        "power of the semantic pair distance: 2 decorrelates bits, 1 is literal (D2)",
+        1,
+        2,
+        of="dsah",
     )
-    quantization: float = setting(1.0, "weight of the quantization term J_reg, Eq. 11-12")
-    hashing_terms: str = setting("both", "semantic terms of Eq. 13", "both", "original", "saliency")
+    quantization: float = setting(
+        1.0, "weight of the quantization term J_reg, Eq. 11-12", of="dsah dsh dpsh dhn csq"
+    )
+    hashing_terms: str = setting(
+        "both", "semantic terms of Eq. 13", "both", "original", "saliency", of="dsah"
+    )
     hashing_saliency: bool = setting(
-        False, "dsah: J_sal in the hashing step too, as in the first row of Table 4"
+        False, "J_sal in the hashing step too, as in the first row of Table 4", of="dsah"
     )
-    attention_terms: str = setting("both", "terms of Eq. 14", "both", "semantic", "saliency")
+    attention_terms: str = setting(
+        "both", "terms of Eq. 14", "both", "semantic", "saliency", of="dsah"
+    )
     centres: float = setting(
-        300.0, "weight of the class-centre term; without it few steps do not part many classes"
+        300.0,
+        "weight of the class-centre term; without it few steps do not part many classes",
+        of="dsah",
     )
-    centre_scale: float = setting(4.0, "inverse temperature of the class-centre softmax")
+    centre_scale: float = setting(
+        4.0, "inverse temperature of the class-centre softmax", of="dsah orthohash"
+    )
 
     sim_loss: str = setting(
-        "difference", "doh: pair loss, or that of its ancestor LSRH", "difference", "lsrh"
+        "difference", "pair loss, or that of its ancestor LSRH", "difference", "lsrh", of="doh"
     )
-    asym: bool = setting(False, "doh: compare soft symbols with the winners of the other picture")
-    beta: float = setting(1.0, "doh: slope of the softmax over the values of a symbol")
-    eta: float = setting(1.0, "doh: weight of the class layers' loss")
+    asym: bool = setting(
+        False, "compare soft symbols with the winners of the other picture", of="doh"
+    )
+    beta: float = setting(1.0, "slope of the softmax over the values of a symbol", of="doh")
+    eta: float = setting(1.0, "weight of the class layers' loss", of="doh")
 
     # optimisation
     alternate: str = setting(
@@ -168,6 +214,7 @@ class Config:
         "epoch",
         "batch",
         "joint",
+        of="dsah dagh",
     )
     warm_start: int = setting(
         3,
@@ -176,9 +223,10 @@ class Config:
     )
     warmup_epochs: int = setting(
         0,
-        "dsah, dagh: first epochs that train hashing alone, on the masks of an attention that is "
+        "first epochs that train hashing alone, on the masks of an attention that is "
         "still as it started (D6)",
         within=(0, 10_000),
+        of="dsah dagh",
     )
     epochs: int = setting(
         8, "most epochs; the validation part chooses how many are used", within=(1, 10_000)

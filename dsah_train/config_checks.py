@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from dsah_infer.errors import ConfigError
@@ -11,7 +12,7 @@ from dsah_infer.errors import ConfigError
 if TYPE_CHECKING:
     from dsah_train.config import Config
 
-__all__ = ["check_together", "checked_value", "nested_lengths"]
+__all__ = ["check_together", "checked_value", "nested_lengths", "unread_settings"]
 
 #: One network that learns all the time: none whose codes are fitted, guided, or frozen by turns.
 _SINGLE_STREAM = ("dsh", "dpsh", "dhn", "hashnet", "csq", "orthohash")
@@ -38,6 +39,16 @@ def checked_value(field: dataclasses.Field[Any], value: Any) -> Any:
     if within and not within[0] <= value <= within[1]:
         raise ConfigError(f"{field.name} = {value}, allowed: {within[0]} to {within[1]}")
     return value
+
+
+def unread_settings(config: Config, given: Iterable[str]) -> list[str]:
+    """Those of the given settings that the config's method does not read, with who does."""
+    readers = {field.name: field.metadata["of"] for field in dataclasses.fields(config)}
+    return [
+        f"{name} is a setting of {', '.join(readers[name])} and changes nothing in {config.method}"
+        for name in given
+        if config.method not in readers[name]
+    ]
 
 
 def check_together(config: Config) -> None:

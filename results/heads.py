@@ -35,7 +35,7 @@ from results.provenance import METRIC, commit, machine
 __all__ = ["EPOCHS", "RATES", "TUNED_BITS", "measure"]
 
 EPOCHS = 100
-LADDER = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
+LADDER = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
 RATES = LADDER[2:6]
 TUNED_BITS = 24
 BACKBONE = "squeezenet1_1"

@@ -148,3 +148,13 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(ConfigError, match=r"broken\.json"):
         read_file(tmp_path / "broken.json")
+
+
+def test_settings_that_a_method_does_not_read_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    arguments = ["fit", "--data", "x", "--out", "y", "--method", "dpsh", "--margin", "0.5"]
+    args = build_parser().parse_args([*arguments, "--set", "beta=2", "--quantization", "0.2"])
+    assert config_from(args).quantization == 0.2
+    assert [record.message for record in caplog.records] == [
+        "beta is a setting of doh and changes nothing in dpsh",
+        "margin is a setting of dsah, orthohash and changes nothing in dpsh",
+    ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -106,6 +109,26 @@ def test_same_seed_same_weights(name: str, frozen: bool) -> None:
     moved = {key.rsplit(".", 1)[0] for key in one if not torch.equal(one[key], start[key])}
     assert any("hash" in key for key in moved)
     assert any("trunk" in key for key in moved) == (not frozen and name not in ("itq", "lsh"))
+
+
+def other_value(field: dataclasses.Field[Any], value: object) -> object:
+    """A value that the setting may take and does not have."""
+    if isinstance(value, bool):
+        return not value
+    others = [choice for choice in field.metadata["choices"] if choice != value]
+    return others[0] if others else value + 1  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_settings_that_a_method_does_not_read_change_nothing(name: str) -> None:
+    settings = tiny.config(name, **SMALL, **({} if name in ("itq", "lsh") else {"epochs": 2}))
+    unread = [f for f in dataclasses.fields(Config) if name not in f.metadata["of"]]
+    # These are refused instead, or belong to others that are.
+    unread = [f for f in unread if f.name not in ("teacher", "attention_scale", "hashing_saliency")]
+    unread = [f for f in unread if f.name not in ("attention_terms", "hashing_terms")]
+    changes = {f.name: other_value(f, getattr(settings, f.name)) for f in unread}
+    one, two = (trained(s).model.state_dict() for s in (settings, settings.replace(**changes)))
+    assert all(torch.equal(one[key], two[key]) for key in one)
 
 
 #: The paper's FCN-16s and VGG-16, dropout and all, at a side and a width that take seconds.
