@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -20,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -37,14 +38,25 @@ from dsah_train.methods.single_stream import SingleStream
 from results.provenance import commit, machine
 
 CLASSES = 17
-#: Label to method, how its networks take turns, and whether they are compiled.
+
+
+class Loop(NamedTuple):
+    """A method, how its networks take turns, and what it runs on."""
+
+    method: str
+    alternate: str = "joint"
+    compiled: bool = False
+    huge_pages: bool = True
+
+
 LOOPS = {
-    "dpsh": ("dpsh", "joint", False),
-    "dsah joint": ("dsah", "joint", False),
-    "dsah batch": ("dsah", "batch", False),
-    "dsah epoch": ("dsah", "epoch", False),
-    "dpsh, compiled": ("dpsh", "joint", True),
-    "dsah joint, compiled": ("dsah", "joint", True),
+    "dpsh": Loop("dpsh"),
+    "dsah joint": Loop("dsah"),
+    "dsah joint, small pages": Loop("dsah", huge_pages=False),
+    "dsah batch": Loop("dsah", "batch"),
+    "dsah epoch": Loop("dsah", "epoch"),
+    "dpsh, compiled": Loop("dpsh", compiled=True),
+    "dsah joint, compiled": Loop("dsah", compiled=True),
 }
 
 
@@ -148,15 +160,15 @@ def measured(args: argparse.Namespace) -> dict[str, object]:
     rows = torch.arange(args.batch)
     targets = torch.eye(CLASSES, device=args.device)[rows % CLASSES]
     batch = Batch(images, targets, rows)
-    name, alternate, compiled = LOOPS[args.loop]
+    loop = LOOPS[args.loop]
     config = Config.with_preset(
-        method=name,
+        method=loop.method,
         backbone=args.backbone,
         bits=args.bits,
         batch_size=args.batch,
         precision=args.precision,
-        alternate=alternate,
-        compile=compiled,
+        alternate=loop.alternate,
+        compile=loop.compiled,
     )
     method = build_method(config, CLASSES, None, args.device)
     method.model.train()
@@ -194,11 +206,14 @@ def main() -> int:
     settings = {name: value for name, value in vars(args).items() if name not in own}
     flags = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
     records = []
-    for loop, (_, _, compiled) in LOOPS.items():
-        if compiled and not args.compile:
+    for label, loop in LOOPS.items():
+        if (loop.compiled and not args.compile) or (args.device != "cpu" and not loop.huge_pages):
             continue
-        command = [sys.executable, __file__, *flags, "--loop", loop]
-        line = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        command = [sys.executable, __file__, *flags, "--loop", label]
+        pages = {"THP_MEM_ALLOC_ENABLE": str(int(loop.huge_pages))}
+        line = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | pages
+        ).stdout
         records.append(json.loads(line))
         print(line, end="", flush=True)
     card = torch.cuda.get_device_name() if args.device == "cuda" else ""
