@@ -79,7 +79,9 @@ def config_from(args: argparse.Namespace) -> Config:
         if given is not None:
             values[field.name] = given
     config = Config.with_preset(**values)
-    for unread in unread_settings(config, values):
+    chosen = ("preset", "method", "backbone", "alternate", "teacher")  # what usual values go by
+    usual = Config.with_preset(**{name: values[name] for name in chosen if name in values})
+    for unread in unread_settings(config, usual, values):
         _log.warning("%s", unread)
     return config
 

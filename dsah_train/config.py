@@ -30,6 +30,9 @@ METHODS = (
 )
 
 
+#: All but those that project frozen features once.
+LEARNT = "dsah doh dagh dpsh dsh dhn hashnet csq orthohash"
+
 #: `backbones.BACKBONES` says where each is cut; named here so that settings need no torch.
 BACKBONE_NAMES = ("squeezenet1_1", "resnet18", "mobilenet_v3_small", "alexnet", "vgg16")
 
@@ -40,6 +43,7 @@ def setting(
     *choices: Any,
     within: tuple[float, float] | None = None,
     of: str = "",
+    masks: bool = False,
 ) -> Any:
     """A config field.
 
@@ -49,10 +53,11 @@ def setting(
         choices: Values that are allowed; none given: all of the default's type.
         within: Least and largest value.
         of: Names of the methods that read it, where not all do.
+        masks: Read where a picture is masked by its saliency alone.
     """
     readers = tuple(of.split()) or METHODS
-    text = f"{', '.join(readers)}: {text}" if of else text
-    metadata = {"help": text, "choices": choices, "within": within, "of": readers}
+    text = text if of in ("", LEARNT) else f"{', '.join(readers)}: {text}"
+    metadata = {"help": text, "choices": choices, "within": within, "of": readers, "masks": masks}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -116,6 +121,7 @@ class Config:
         "energy",
         "random",
         of="dsah dagh",
+        masks=True,
     )
     attention_scale: float = setting(
         1.0,
@@ -125,50 +131,70 @@ class Config:
         of="dsah dagh",
     )
     mask_space: str = setting(
-        "normalized", "what the mask multiplies (D9)", "normalized", "pixel", of="dsah dagh"
+        "normalized",
+        "what the mask multiplies (D9)",
+        "normalized",
+        "pixel",
+        of="dsah dagh",
+        masks=True,
     )
     code_activation: str = setting(
-        "none", "squashing of the hash layer (D3)", "none", "tanh", of="dsah dagh"
+        "none", "squashing of the hash layer (D3)", "none", "tanh", of="dsah", masks=True
     )
     code_norm: bool = setting(
         False, "batch normalisation in the hash layer; orthohash has it unless told otherwise"
     )
     detach_range: bool = setting(
-        False, "no gradient through the map's extremes (D8)", of="dsah dagh"
+        False, "no gradient through the map's extremes (D8)", of="dsah dagh", masks=True
     )
-    dropout: float = setting(0.0, "light networks: dropout before the hash layer", within=(0, 0.9))
+    dropout: float = setting(
+        0.0, "light networks: dropout before the hash layer", within=(0, 0.9), of=LEARNT
+    )
 
     # pictures
     image_size: int = setting(
         224, "side of the picture that the exported model sees, pixels", within=(32, 1024)
     )
     train_size: int = setting(
-        224, "side of the random views in training, pixels", within=(32, 1024)
+        224, "side of the random views in training, pixels", within=(32, 1024), of=LEARNT
     )
     crop: float = setting(1.0, "centre square as a fraction of the shorter side", within=(0.1, 1))
     min_area: float = setting(
-        0.35, "smallest random crop as a share of the picture", within=(0.05, 1)
+        0.35, "smallest random crop as a share of the picture", within=(0.05, 1), of=LEARNT
     )
     max_area: float = setting(
-        1.0, "largest random crop as a share of the picture", within=(0.05, 1)
+        1.0, "largest random crop as a share of the picture", within=(0.05, 1), of=LEARNT
     )
     aspect: float = setting(
         0.2,
         "log of the largest factor on a random crop's width and 1 / height; 0: squares only",
         within=(0, 1),
+        of=LEARNT,
     )
     colour_jitter: float = setting(
-        0.3, "strength of brightness, contrast and saturation changes", within=(0, 0.9)
+        0.3, "strength of brightness, contrast and saturation changes", within=(0, 0.9), of=LEARNT
     )
 
     # losses
-    lambda_: float = setting(30.0, "weight of the semantic terms, lambda of Eq. 13-14", of="dsah")
-    alpha: float = setting(40.0, "weight of the saliency term, alpha of Eq. 14", of="dsah dagh")
+    lambda_: float = setting(
+        30.0, "weight of the semantic terms, lambda of Eq. 13-14", of="dsah", within=(0, 1e9)
+    )
+    alpha: float = setting(
+        40.0,
+        "weight of the saliency term, alpha of Eq. 14",
+        of="dsah dagh",
+        masks=True,
+        within=(0, 1e9),
+    )
     margin: float = setting(
-        0.25, "margin m of Eq. 10 on distances in [0, 1] (D1)", within=(0, 10), of="dsah orthohash"
+        0.25,
+        "margin m of Eq. 10 on distances in [0, 1] (D1)",
+        within=(0, 10),
+        of="dsah dagh orthohash",
+        masks=True,
     )
     margin_scale: str = setting(
-        "normalized", "literal: m = k/4 (D1)", "normalized", "literal", of="dsah"
+        "normalized", "literal: m = k/4 (D1)", "normalized", "literal", of="dsah dagh", masks=True
     )
     pair_power: int = setting(
         2,
@@ -178,24 +204,34 @@ class Config:
         of="dsah",
     )
     quantization: float = setting(
-        1.0, "weight of the quantization term J_reg, Eq. 11-12", of="dsah dsh dpsh dhn csq"
+        1.0,
+        "weight of the quantization term J_reg, Eq. 11-12",
+        of="dsah dsh dpsh dhn csq",
+        within=(0, 1e9),
     )
     hashing_terms: str = setting(
-        "both", "semantic terms of Eq. 13", "both", "original", "saliency", of="dsah"
+        "both", "semantic terms of Eq. 13", "both", "original", "saliency", of="dsah", masks=True
     )
     hashing_saliency: bool = setting(
-        False, "J_sal in the hashing step too, as in the first row of Table 4", of="dsah"
+        False,
+        "J_sal in the hashing step too, as in the first row of Table 4",
+        of="dsah",
+        masks=True,
     )
     attention_terms: str = setting(
-        "both", "terms of Eq. 14", "both", "semantic", "saliency", of="dsah"
+        "both", "terms of Eq. 14", "both", "semantic", "saliency", of="dsah", masks=True
     )
     centres: float = setting(
         300.0,
         "weight of the class-centre term; without it few steps do not part many classes",
         of="dsah",
+        within=(0, 1e9),
     )
     centre_scale: float = setting(
-        4.0, "inverse temperature of the class-centre softmax", of="dsah orthohash"
+        4.0,
+        "inverse temperature of the class-centre softmax",
+        of="dsah orthohash",
+        within=(1e-3, 1e6),
     )
 
     sim_loss: str = setting(
@@ -204,8 +240,10 @@ class Config:
     asym: bool = setting(
         False, "compare soft symbols with the winners of the other picture", of="doh"
     )
-    beta: float = setting(1.0, "slope of the softmax over the values of a symbol", of="doh")
-    eta: float = setting(1.0, "weight of the class layers' loss", of="doh")
+    beta: float = setting(
+        1.0, "slope of the softmax over the values of a symbol", of="doh", within=(1e-3, 1e6)
+    )
+    eta: float = setting(1.0, "weight of the class layers' loss", of="doh", within=(0, 1e9))
 
     # optimisation
     alternate: str = setting(
@@ -215,11 +253,13 @@ class Config:
         "batch",
         "joint",
         of="dsah dagh",
+        masks=True,
     )
     warm_start: int = setting(
         3,
         "random views on whose frozen features the hash layer is fitted first; 0: none",
         within=(0, 100),
+        of="dsah dagh dpsh dsh dhn hashnet csq orthohash",
     )
     warmup_epochs: int = setting(
         0,
@@ -227,23 +267,29 @@ class Config:
         "still as it started (D6)",
         within=(0, 10_000),
         of="dsah dagh",
+        masks=True,
     )
     epochs: int = setting(
         8, "most epochs; the validation part chooses how many are used", within=(1, 10_000)
     )
-    batch_size: int = setting(32, "pictures per batch", within=(2, 4096))
+    batch_size: int = setting(32, "pictures per batch", within=(2, 4096), of=LEARNT)
     sampler: str = setting(
         "balanced",
         "random, or each class spread evenly over the epoch: equal counts where classes are equal",
         "random",
         "balanced",
+        of=LEARNT,
     )
-    optimizer: str = setting("adamw", "optimiser", "sgd", "adamw")
-    lr: float = setting(1e-3, "learning rate of new layers", within=(0, 10))
-    trunk_lr: float = setting(0.3, "the trunks' rate as a fraction of lr", within=(0, 10))
-    weight_decay: float = setting(5e-4, "weight decay")
-    schedule: str = setting("cosine", "step: x0.1 at 60 % and 85 % of the epochs", "cosine", "step")
-    clip: float = setting(300.0, "largest gradient norm")
+    optimizer: str = setting("adamw", "optimiser", "sgd", "adamw", of=LEARNT)
+    lr: float = setting(1e-3, "learning rate of new layers", within=(0, 10), of=LEARNT)
+    trunk_lr: float = setting(
+        0.3, "the trunks' rate as a fraction of lr", within=(0, 10), of=LEARNT
+    )
+    weight_decay: float = setting(5e-4, "weight decay", of=LEARNT, within=(0, 10))
+    schedule: str = setting(
+        "cosine", "step: x0.1 at 60 % and 85 % of the epochs", "cosine", "step", of=LEARNT
+    )
+    clip: float = setting(300.0, "largest gradient norm", of=LEARNT, within=(1e-3, 1e9))
     precision: str = setting(
         "auto", "auto: bf16 where the processor computes in it", "auto", "fp32", "bf16"
     )

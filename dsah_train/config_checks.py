@@ -29,6 +29,8 @@ def checked_value(field: dataclasses.Field[Any], value: Any) -> Any:
     kind = {"int": int, "float": float, "bool": bool, "str": str}[str(field.type)]
     if kind is float and type(value) is int:
         value = float(value)
+    if kind is float and type(value) is float and not math.isfinite(value):
+        raise ConfigError(f"{field.name} = {value}, allowed: finite numbers")
     if type(value) is not kind:
         raise ConfigError(f"{field.name} = {value!r} must be of type {kind.__name__}")
     choices = field.metadata["choices"]
@@ -41,14 +43,30 @@ def checked_value(field: dataclasses.Field[Any], value: Any) -> Any:
     return value
 
 
-def unread_settings(config: Config, given: Iterable[str]) -> list[str]:
-    """Those of the given settings that the config's method does not read, with who does."""
-    readers = {field.name: field.metadata["of"] for field in dataclasses.fields(config)}
-    return [
-        f"{name} is a setting of {', '.join(readers[name])} and changes nothing in {config.method}"
-        for name in given
-        if config.method not in readers[name]
-    ]
+def unread_settings(config: Config, usual: Config, given: Iterable[str]) -> list[str]:
+    """Those of the given settings that this training does not read, with the reason.
+
+    Args:
+        config: The settings.
+        usual: What they would be had none been given: a value that is as usual harms nobody.
+        given: Names of those that were given.
+    """
+    fields = {field.name: field.metadata for field in dataclasses.fields(config)}
+    unread = []
+    for name in given:
+        if getattr(config, name) == getattr(usual, name):
+            continue
+        readers = fields[name]["of"]
+        if config.method not in readers:
+            why = f"is a setting of {', '.join(readers)}, not of {config.method}"
+        elif config.teacher and name in ("bits", "arity"):
+            why = "is the teacher's"
+        elif fields[name]["masks"] and config.method in ("dsah", "dagh") and not _masks(config):
+            why = "is about masking pictures by their saliency, which is not trained here"
+        else:
+            continue
+        unread.append(f"{name} {why}: it changes nothing")
+    return unread
 
 
 def check_together(config: Config) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,10 @@ def test_settings_of_older_runs_get_the_values_that_they_had() -> None:
         ({"method": "magic"}, "allowed: dsah, doh"),
         ({"batch_size": 1}, "allowed: 2 to"),
         ({"crop": 0}, "allowed: 0.1 to 1"),
+        ({"weight_decay": -1}, "weight_decay = -1.0, allowed: 0 to 10"),
+        ({"clip": 0}, "clip = 0.0, allowed: 0.001 to"),
+        ({"lambda_": float("nan")}, "lambda_ = nan, allowed: finite numbers"),
+        ({"beta": -3}, "beta = -3.0, allowed: 0.001 to"),
         ({"aspect": -0.1}, "aspect = -0.1, allowed: 0 to 1"),
         ({"max_area": 0.3}, "min_area = 0.35 with max_area = 0.3, allowed: min_area up to max"),
         ({"method": "doh", "bits": 12, "arity": 16, "nested": "6,12"}, "multiples of 4"),
@@ -150,11 +155,36 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
         read_file(tmp_path / "broken.json")
 
 
-def test_settings_that_a_method_does_not_read_are_named(caplog: pytest.LogCaptureFixture) -> None:
-    arguments = ["fit", "--data", "x", "--out", "y", "--method", "dpsh", "--margin", "0.5"]
-    args = build_parser().parse_args([*arguments, "--set", "beta=2", "--quantization", "0.2"])
-    assert config_from(args).quantization == 0.2
-    assert [record.message for record in caplog.records] == [
-        "beta is a setting of doh and changes nothing in dpsh",
-        "margin is a setting of dsah, orthohash and changes nothing in dpsh",
-    ]
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            "--method dpsh --margin 0.5 --set beta=2 --quantization 0.2",
+            ["beta is a setting of doh, not", "margin is a setting of dsah, dagh, orthohash, not"],
+        ),
+        ("--method dpsh --margin 0.25", []),  # as it would be anyway
+        ("--method itq --lr 0.5", ["lr is a setting of dsah, doh, .*, not of itq"]),
+        ("--no-attention --alpha 3 --lambda 3", ["alpha is about masking"]),
+        ("--alpha 3 --lambda 3", []),
+        ("--method orthohash --margin 0.1", []),
+        ("--method dagh --teacher t.pt --bits 12 --margin 1", ["bits is the", "margin is about"]),
+    ],
+)
+def test_settings_that_are_not_read_are_named(
+    arguments: str, expected: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    parsed = build_parser().parse_args(["fit", "--data", "x", "--out", "y", *arguments.split()])
+    config_from(parsed)
+    named = [record.getMessage() for record in caplog.records]
+    assert len(named) == len(expected)
+    assert all(re.match(start, text) for start, text in zip(expected, named, strict=True))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_settings_of_a_run_are_given_again_in_peace(
+    method: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "config.json").write_text(Config.with_preset(method=method).to_json())
+    arguments = ["fit", "--data", "x", "--out", "y", "--config", str(tmp_path / "config.json")]
+    assert config_from(build_parser().parse_args(arguments)).method == method
+    assert not caplog.records
