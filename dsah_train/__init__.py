@@ -1,7 +1,7 @@
 """dsah_train: learns compact binary codes with attention. Needs the ``train`` extra (PyTorch).
 
-The metrics and data parts work without PyTorch; `require_torch` is how the others say what to
-install when it is missing.
+The metrics and data parts work without PyTorch, but for the sets that torchvision reads;
+`require_torch` is how the others say what to install when it is missing.
 """
 
 from __future__ import annotations

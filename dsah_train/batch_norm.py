@@ -38,7 +38,7 @@ def normalise_together(model: nn.Module, device: torch.device) -> None:
         _log.warning(
             "%d processes on device %s: each normalises its own share of a batch, and the running "
             "statistics of the first one are saved. Results differ from those of one process; "
-            "squeezenet1_1, alexnet and vgg16 have no batch normalisation",
+            "squeezenet1_1, alexnet and vgg16 have no batch normalisation but that of code_norm",
             processes(),
             device.type,
         )

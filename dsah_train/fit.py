@@ -27,6 +27,7 @@ from dsah_train.progress import Progress, restore_chance
 from dsah_train.run_folder import RunFolder
 from dsah_train.run_key import run_key
 from dsah_train.teacher import Teacher
+from dsah_train.trained_on import check_unseen_classes
 from dsah_train.validation import validation_map
 
 __all__ = ["fit"]
@@ -219,6 +220,7 @@ def fit(
             weights or weights of the teacher.
         DataError: Nothing to train on.
         TrainingError: The training diverged.
+        UsageError: The teacher was trained on classes that are held out here.
     """
     device = join(device)
     if "OMP_NUM_THREADS" not in os.environ:
@@ -228,6 +230,13 @@ def fit(
     teacher = Teacher.load(config.teacher) if config.teacher else None
     if teacher is not None:
         config = teacher.configure(config)
+        check_unseen_classes(dataset, teacher)
+        if teacher.trained_on is None:
+            _log.warning(
+                "%s is of an older version and does not keep what it was trained on: an evaluation "
+                "of its student cannot leave these pictures out",
+                teacher.path,
+            )
     run = Run(
         config,
         dataset,

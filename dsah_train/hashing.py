@@ -19,11 +19,13 @@ class NormalisedLinear(nn.Linear):
 
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__(width, outputs)
-        self.norm = nn.BatchNorm1d(outputs)
+        self.norm: nn.BatchNorm1d | nn.SyncBatchNorm = nn.BatchNorm1d(outputs)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (N, width) to outputs (N, outputs); a batch of one has no spread of its own."""
-        if self.training and len(features) > 1:
+        # Of several processes each has a share: all of them must take part, however small it is.
+        together = isinstance(self.norm, nn.SyncBatchNorm)
+        if self.training and (len(features) > 1 or together):
             normalised: Tensor = self.norm(super().forward(features))
             return normalised
         mean, variance = self.norm.running_mean, self.norm.running_var

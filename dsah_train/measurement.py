@@ -116,7 +116,8 @@ def measure(
         )
     if trained is None or artefact.config is not None:
         trained = artefact
-    check_unseen_classes(dataset, trained)
+    for model in (trained, searched) if gallery_artefact else (trained,):
+        check_unseen_classes(dataset, model)
     dataset, left_out = leave_out_trained(dataset, trained)
     # The ranker weighs bits; ordinal codes have several activations for each.
     query = artefact.encode(

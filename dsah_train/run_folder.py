@@ -101,7 +101,7 @@ class RunFolder:
             metrics=metrics,
             space="" if self.teacher is None else self.teacher.space,
             train_names=self.train_names,
-            also_trained_on=() if self.teacher is None else self.teacher.trained_on,
+            also_trained_on=(self.teacher and self.teacher.trained_on) or (),
         )
 
     def save_state(self, at: Progress, method: dict[str, Any] | None) -> None:

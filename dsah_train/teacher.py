@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from dsah_infer.contract import CodeContract
 from dsah_train.checkpoint import Checkpoint, load_checkpoint
 from dsah_train.config import Config
 from dsah_train.data import Part, decode_part
@@ -20,9 +22,11 @@ class Teacher:
     """A checkpoint of any method: sign codes or ordinal ones.
 
     Attributes:
+        path: Its file.
         checkpoint: The trained model.
     """
 
+    path: Path
     checkpoint: Checkpoint
 
     @classmethod
@@ -32,22 +36,32 @@ class Teacher:
         Raises:
             CheckpointError: Not a readable checkpoint.
         """
-        return cls(load_checkpoint(path))
+        return cls(Path(path), load_checkpoint(path))
 
     @property
     def space(self) -> str:
         """Code space, which the student takes over."""
-        return self.checkpoint.contract.space
+        return self.contract.space
 
     @property
-    def trained_on(self) -> frozenset[bytes]:
-        """Digests of the teacher's training pictures; none where its checkpoint keeps none."""
-        return self.checkpoint.trained_on or frozenset()
+    def contract(self) -> CodeContract:
+        """What the teacher's codes mean."""
+        return self.checkpoint.contract
+
+    @property
+    def config(self) -> Config:
+        """Settings of the teacher's training."""
+        return self.checkpoint.config
+
+    @property
+    def trained_on(self) -> frozenset[bytes] | None:
+        """Digests of the teacher's training pictures; None where its checkpoint keeps none."""
+        return self.checkpoint.trained_on
 
     @property
     def fingerprint(self) -> str:
         """Names the teacher's weights, wherever its file lies."""
-        return self.checkpoint.contract.fingerprint
+        return self.contract.fingerprint
 
     def configure(self, student: Config) -> Config:
         """A student's settings with the code length and the arity of this teacher.
@@ -55,7 +69,7 @@ class Teacher:
         Raises:
             ConfigError: The student's ``nested`` does not fit them.
         """
-        contract = self.checkpoint.contract
+        contract = self.contract
         return student.replace(bits=contract.info_bits, arity=contract.arity)
 
     def symbols_of(self, part: Part, *, progress: bool = True) -> Tensor:
@@ -67,7 +81,7 @@ class Teacher:
         Raises:
             PictureError: An unreadable picture.
         """
-        contract = self.checkpoint.contract
+        contract = self.contract
         pixels = decode_part(part, contract.pixels, progress=progress, label="decode for teacher")
         codes = encode(self.checkpoint.model, pixels, contract)
         return torch.from_numpy(symbols_of(codes.activations, contract))

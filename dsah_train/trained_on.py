@@ -11,19 +11,37 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import warnings
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
+from dsah_infer.contract import CodeContract
 from dsah_infer.errors import UsageError
 from dsah_train.data.openset import held_classes
 from dsah_train.data.protocols import split_open_set
 from dsah_train.data.records import Dataset
 
 if TYPE_CHECKING:
-    from dsah_train.artefacts import Artefact
+    from dsah_train.config import Config
 
-__all__ = ["DIGEST_BYTES", "check_unseen_classes", "leave_out_trained", "name_digest"]
+__all__ = ["DIGEST_BYTES", "Trained", "check_unseen_classes", "leave_out_trained", "name_digest"]
 
 DIGEST_BYTES = 8
+
+
+class Trained(Protocol):
+    """A model that knows of its training: an artefact, or a teacher; see `Artefact`."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def contract(self) -> CodeContract: ...
+
+    @property
+    def config(self) -> Config | None: ...
+
+    @property
+    def trained_on(self) -> frozenset[bytes] | None: ...
 
 
 def name_digest(name: str) -> bytes:
@@ -33,7 +51,7 @@ def name_digest(name: str) -> bytes:
     ).digest()
 
 
-def leave_out_trained(dataset: Dataset, trained: Artefact) -> tuple[Dataset, int]:
+def leave_out_trained(dataset: Dataset, trained: Trained) -> tuple[Dataset, int]:
     """The data set without the queries that a model was trained on, and how many those are.
 
     Warns of them, and where a checkpoint that keeps no names was trained with another split seed.
@@ -84,7 +102,7 @@ def leave_out_trained(dataset: Dataset, trained: Artefact) -> tuple[Dataset, int
     return dataclasses.replace(dataset, query=query, duplicates=duplicates), lost
 
 
-def check_unseen_classes(dataset: Dataset, trained: Artefact) -> None:
+def check_unseen_classes(dataset: Dataset, trained: Trained) -> None:
     """Refuse to call classes unseen that a model was trained on; no-op outside open-set protocols.
 
     Warns where the model is an exported graph, which names its classes but not those that were

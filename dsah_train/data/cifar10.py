@@ -30,19 +30,19 @@ from dsah_train.data.official import OfficialSet, Tails
 from dsah_train.data.records import Dataset, Part, join, one_hot
 from dsah_train.data.sources import Source
 from dsah_train.data.splits import draw_per_class
-from dsah_train.data.torchvision_sets import laid_out
+from dsah_train.data.torchvision_sets import laid_out, torchvision_loader
 
 __all__ = ["CIFAR10"]
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 QUERY, TRAIN = 100, 500
 _FOLDER = "cifar-10-batches-py"
-_FILES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
+_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 
 
 def _load(source: Source, protocol: str, split_seed: int) -> Dataset:
     tails = Tails(source)
-    if tails.has(*_FILES):
+    if tails.has(*_BATCHES):
         first, second = _official_parts(tails)
     else:
         folders = class_folders(source)
@@ -83,10 +83,9 @@ def _drawn(union: Part, variant: str, seed: int) -> tuple[Part, Part, Part]:
 
 def _official_parts(tails: Tails) -> tuple[Part, Part]:
     """The official training and test parts, in their order."""
-    from dsah_train.torchvision_import import torchvision
-
-    with laid_out(tails, _FOLDER, _FILES) as root:
-        train, test = (torchvision.datasets.CIFAR10(root, train=part) for part in (True, False))
+    cifar10 = torchvision_loader("CIFAR10")
+    with laid_out(tails, _FOLDER, (*_BATCHES, "batches.meta")) as root:
+        train, test = (cifar10(root, train=part) for part in (True, False))
 
     def part(name: str, data: npt.NDArray[np.uint8], labels: list[int]) -> Part:
         pictures = tuple(f"{name}/{i:05d}.png" for i in range(len(data)))
@@ -111,7 +110,7 @@ class _Pixels:
 def _detect(tails: Tails) -> bool:
     folders = {tuple(name.split("/")[:2]) for name in tails.source.files if name.count("/") == 2}
     expected = {(part, label) for part in ("train", "test") for label in CLASSES}
-    return tails.has(*_FILES) or folders == expected
+    return tails.has(*_BATCHES) or folders == expected
 
 
 CIFAR10 = OfficialSet(

@@ -9,7 +9,7 @@ import numpy as np
 from dsah_train.data.official import OfficialSet, Tails, listed_part
 from dsah_train.data.records import Dataset, Part, one_hot
 from dsah_train.data.sources import Source
-from dsah_train.data.torchvision_sets import laid_out
+from dsah_train.data.torchvision_sets import laid_out, torchvision_loader
 
 __all__ = ["FLOWERS102"]
 
@@ -18,9 +18,7 @@ _FILES = ("imagelabels.mat", "setid.mat")
 
 
 def _load(source: Source, protocol: str, split_seed: int) -> Dataset:
-    from dsah_train.torchvision_import import torchvision
-
-    tails, flowers = Tails(source), torchvision.datasets.Flowers102
+    tails, flowers = Tails(source), torchvision_loader("Flowers102")
     listed: dict[str, list[tuple[str, int]]] = {}
     with laid_out(tails, _FOLDER, _FILES, empty=["jpg"]) as root:
         for split in ("train", "val", "test"):

@@ -61,12 +61,18 @@ class OfficialSet:
         return f"{self.name}:{variant}"
 
     def open(self, path: Path) -> Source:
-        """The folder joined with the official archives in it, or the archive at ``path``."""
+        """The folder joined with the official archives in it, or the archive at ``path``.
+
+        An archive whose files all lie beside it as well, as torchvision's download leaves it, is
+        not read twice.
+        """
         source = open_source(path)
-        if isinstance(source, FolderSource):
-            inside = [path / name for name in self.archives if (path / name).is_file()]
-            return JoinedSource(source, [open_source(archive) for archive in inside])
-        return source
+        if not isinstance(source, FolderSource):
+            return source
+        there = {PurePosixPath(name).name for name in source.files}
+        inside = [open_source(path / name) for name in self.archives if (path / name).is_file()]
+        packed = [a for a in inside if not {PurePosixPath(f).name for f in a.files} <= there]
+        return JoinedSource(source, packed)
 
 
 class Tails:

@@ -11,12 +11,25 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from dsah_infer.errors import DataError
+from dsah_infer.errors import DataError, MissingDependencyError
 from dsah_train import require_torch
 from dsah_train.data.official import Tails
 
-__all__ = ["laid_out"]
+__all__ = ["laid_out", "torchvision_loader"]
+
+
+def torchvision_loader(name: str) -> Any:
+    """A data set class of torchvision.
+
+    Raises:
+        MissingDependencyError: torch or torchvision is not installed.
+    """
+    require_torch()
+    from dsah_train.torchvision_import import torchvision
+
+    return getattr(torchvision.datasets, name)
 
 
 @contextmanager
@@ -33,9 +46,8 @@ def laid_out(
 
     Raises:
         DataError: A file is missing, or the loader does not take them for the published ones.
-        MissingDependencyError: torch or torchvision is not installed.
+        MissingDependencyError: The loader needs a package that is not installed.
     """
-    require_torch()
     with tempfile.TemporaryDirectory(prefix="dsah-") as root:
         for folder in ("", *empty):
             (Path(root) / base / folder).mkdir(parents=True, exist_ok=True)
@@ -47,4 +59,9 @@ def laid_out(
             raise DataError(
                 f"{tails.source.path}: the checksum of one of {', '.join(files)} is not that of "
                 f"the published file; download it again (torchvision: {error})"
+            ) from error
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"{tails.source.path}: torchvision reads {', '.join(files)} with {error.name}: pip "
+                "install 'dsah[train]'"
             ) from error

@@ -112,7 +112,8 @@ class Method:
                 network.compile()
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.setup(state)
-        if self.optimizers and config.train_trunk:  # frozen trunks use the statistics they have
+        # A frozen trunk uses the statistics that it has; a hash layer learns its own.
+        if self.optimizers and (config.train_trunk or config.code_norm):
             normalise_together(self.model, self.device)
 
     def setup(self, state: dict[str, Tensor] | None) -> None:

@@ -29,7 +29,7 @@ def spread(model: Hasher) -> Hasher:
             nn.init.kaiming_normal_(module.weight)
             if module.bias is not None:
                 nn.init.normal_(module.bias, std=0.1)
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.momentum = None  # the mean over all batches seen
     model.train()
     with torch.no_grad():
@@ -38,9 +38,9 @@ def spread(model: Hasher) -> Hasher:
 
 
 def write_checkpoint(path: Path, **settings: object) -> Checkpoint:
-    """A checkpoint of ``Config(**settings)`` with random weights, as a training run leaves it."""
+    """A checkpoint of these settings with random weights, as a training run leaves it."""
     values = {"image_size": SIZE, "bits": 12, "fc_dim": 32, "dropout": 0.0} | settings
-    config = Config(**values)  # type: ignore[arg-type]
+    config = Config.with_preset(**values)
     torch.manual_seed(0)
     model = spread(build_model(config, len(CLASSES)))
     save_checkpoint(path, model=model, config=config, class_names=CLASSES, metrics={"map": 0.5})

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import shutil
 import struct
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from PIL import Image
 
 from dsah_infer.contract import PixelRule
-from dsah_infer.errors import DataError, UsageError
+from dsah_infer.errors import DataError, MissingDependencyError, UsageError
 from dsah_train.data import decode_part, load_dataset
 from dsah_train.data.cifar10 import CLASSES
 from dsah_train.data.dogs120 import LEAK_NOTE
@@ -141,6 +143,22 @@ def test_cifar10_official_parts_and_pixels(cifar_archive: Path) -> None:
 
 
 @pytest.mark.usefixtures("any_checksum")
+def test_cifar10_as_torchvision_downloads_it(cifar_archive: Path, tmp_path: Path) -> None:
+    shutil.copy(cifar_archive, tmp_path)
+    with tarfile.open(cifar_archive) as archive:  # it leaves the archive beside its contents
+        archive.extractall(tmp_path, filter="data")
+    both = load_dataset(tmp_path)
+    assert both.protocol == "cifar10:paper"
+    assert both.query.names == load_dataset(cifar_archive).query.names
+
+
+def test_cifar10_without_its_class_names_says_so(tmp_path: Path) -> None:
+    files = {name: python2(*batch(0, 2)) for name in BATCHES}
+    with pytest.raises(DataError, match=r"there is no batches\.meta"):
+        load_dataset(put(tmp_path, files))
+
+
+@pytest.mark.usefixtures("any_checksum")
 def test_cifar10_found_without_naming_it(cifar_archive: Path) -> None:
     assert load_dataset(cifar_archive.parent).protocol == "cifar10:paper"
     assert load_dataset(cifar_archive.parent).drawn
@@ -250,6 +268,24 @@ def test_flowers102(tmp_path: Path) -> None:
     assert dataset.query.names[0].endswith("image_00003.jpg")
     assert dataset.query.labels.tolist() == np.repeat(np.arange(102), 2).tolist()
     assert dataset.query.read(0) == content(3)
+    put(tmp_path, files)  # torchvision leaves the archive beside the pictures
+    assert load_dataset(tmp_path).query.names == tuple(
+        f"jpg/image_{n:05d}.jpg" for n in numbers[:, 2:].ravel()
+    )
+
+
+def test_sets_of_torchvision_name_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, {"imagelabels.mat": mat(labels=[[1]]), "setid.mat": mat(trnid=[[1]])})
+    monkeypatch.setattr("dsah_train.find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match="training needs torch and torchvision"):
+        load_dataset(tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr(torchvision.datasets.flowers102, "check_integrity", lambda *_: True)
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(MissingDependencyError, match=r"with scipy\.io: pip install 'dsah\[train"):
+        load_dataset(tmp_path)
 
 
 def test_flowers102_of_other_labels_is_not_taken_for_the_published(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from dsah_train.artefacts import open_artefact  # noqa: E402
 from dsah_train.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from dsah_train.config import Config  # noqa: E402
 from dsah_train.data import load_dataset  # noqa: E402
+from dsah_train.fit import fit  # noqa: E402
 from dsah_train.measurement import measure  # noqa: E402
 from dsah_train.models import build_model  # noqa: E402
 
@@ -37,7 +38,7 @@ def folder(tmp_path_factory):
     return root
 
 
-def trained(path, data, seed, protocol="", names=True):
+def trained(path, data, seed, protocol="", names=True, space=""):
     """A checkpoint that says that it was trained on this data."""
     dataset = load_dataset(data, split_seed=seed, protocol=protocol)
     config = Config(
@@ -55,6 +56,7 @@ def trained(path, data, seed, protocol="", names=True):
         class_names=dataset.class_names,
         metrics={},
         train_names=dataset.train.names if names else (),
+        space=space,
     )
     return path
 
@@ -200,3 +202,32 @@ def test_a_graph_does_not_say_which_classes_were_held_out(graph, folder):
     data = load_dataset(folder, split_seed=2, protocol="open-set:a")
     with pytest.warns(UserWarning, match="does not say whether a were held out"):
         measure(open_artefact(graph), data)
+
+
+def test_classes_that_the_gallerys_model_was_trained_on_are_not_unseen(folder, tmp_path):
+    student, teacher = (
+        open_artefact(trained(tmp_path / f"{name}.pt", folder, 2, protocol, space="s"))
+        for name, protocol in (("student", "open-set:a,b"), ("teacher", ""))
+    )
+    data = load_dataset(folder, split_seed=2, protocol="open-set:a,b")
+    assert measure(student, data).open_set is not None
+    with pytest.raises(UsageError, match=r"calls a, b unseen, but .*teacher\.pt was"):
+        measure(student, data, gallery_artefact=teacher)
+
+
+def test_a_teacher_of_all_classes_has_no_students_of_some(ckpt, folder, tmp_path):
+    data = load_dataset(folder, split_seed=2, protocol="open-set:a,b")
+    settings = Config.with_preset(method="dagh", teacher=str(ckpt), protocol="open-set:a,b")
+    with pytest.raises(UsageError, match="calls a, b unseen"):
+        fit(settings, data, tmp_path / "run", weights="none", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_student_of_an_older_teacher_is_warned_of(folder, tmp_path, caplog):
+    old = trained(tmp_path / "ckpt.pt", folder, 2, names=False)
+    data = load_dataset(folder, split_seed=2)
+    settings = Config.with_preset(
+        method="dagh", teacher=str(old), image_size=32, train_size=32, epochs=1, warm_start=0
+    ).replace(select=False)
+    fit(settings, data, tmp_path / "run", weights="none", device="cpu", progress=False)
+    assert "does not keep what it was trained on" in caplog.text
