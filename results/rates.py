@@ -38,7 +38,7 @@ from results.grids.rivals import METHODS, RATES  # noqa: E402
 from results.ladder import best_rate, next_rate  # noqa: E402
 from results.provenance import METRIC, commit, machine  # noqa: E402
 
-LADDER = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6)
+LADDER = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
 FIRST = LADDER[2:6]
 BUDGET = {**SMALL, "bits": 48, "image_size": 96, "train_size": 96, "epochs": 5}
 #: Rate, the trunk's fraction of it, and views that the hash layer is fitted to first.
@@ -88,6 +88,8 @@ class Trials:
         self.rates: dict[str, dict[str, float]] = kept.get("validation_map", {})
         self.starts: dict[str, dict[str, list[dict[str, float]]]] = kept.get("starts", {})
         self.batches: dict[str, dict[str, float]] = kept.get("dsah_batches", {})
+        #: Of the latest trial of each method; those before this was kept are of the file's history.
+        self.commits: dict[str, str] = kept.get("commits", {})
 
     def ladder(self, label: str) -> float:
         """Try rates at 48 bits until the best is known; returns it."""
@@ -120,6 +122,7 @@ class Trials:
         config = Config.with_preset(**{**METHODS[label], **BUDGET, **changes})
         value = trained_map(config, self.rest, self.held_out)
         print(f"{label} {changes}: {value:.4f}", flush=True)
+        self.commits[label] = commit()
         return value
 
     def _keep(self) -> None:
@@ -130,7 +133,7 @@ class Trials:
             "validation_map": self.rates,
             "starts": self.starts,
             "dsah_batches": self.batches,
-            "commit": commit(),
+            "commits": self.commits,
             "machine": machine(),
         }
         self.file.parent.mkdir(exist_ok=True)
