@@ -27,16 +27,14 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 from dsah_infer.atomic_file import replacing  # noqa: E402
-from dsah_train.backbones import load_weights  # noqa: E402
 from dsah_train.config import Config  # noqa: E402
 from dsah_train.data import load_dataset  # noqa: E402
-from dsah_train.methods.registry import build_method  # noqa: E402
-from dsah_train.pictures import Pictures, decode_pictures  # noqa: E402
-from dsah_train.validation import validation_map  # noqa: E402
+from dsah_train.pictures import decode_pictures  # noqa: E402
 from results.grids.budget import SMALL  # noqa: E402
 from results.grids.rivals import METHODS, RATES  # noqa: E402
 from results.ladder import best_rate, next_rate  # noqa: E402
 from results.provenance import METRIC, commit, machine  # noqa: E402
+from results.trial import trained_map  # noqa: E402
 
 LADDER = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
 FIRST = LADDER[2:6]
@@ -63,17 +61,6 @@ HELD_OUT = {"flowers17": 10, "cifar10": 50}
 LABELS = sorted(
     set(METHODS) - {"dsah", "itq", "lsh"}, key=lambda m: (m != "dpsh", "paper" not in m)
 )
-
-
-def trained_map(config: Config, rest: Pictures, held_out: Pictures) -> float:
-    """Train on one part of the training pictures, search it with the other."""
-    classes = rest.part.targets.shape[1]
-    method = build_method(config, classes, load_weights(config.backbone, "auto"))
-    data = rest.training_set(config)
-    method.prepare(data)
-    for epoch in range(config.epochs):
-        method.epoch(data, epoch, config.epochs)
-    return validation_map(method, rest, held_out)
 
 
 class Trials:

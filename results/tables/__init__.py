@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from results.tables import (
     ablations,
+    choices,
     cifar10,
     claim,
     encoding,
@@ -31,6 +32,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "rivals-full": full.table,
     "marks": marks.table,
     "ablations": ablations.table,
+    "choices": choices.table,
     "unseen": unseen.table,
     "student": student.table,
     "nested": nested.table,
