@@ -47,11 +47,13 @@ def seconds(text: str) -> float:
 def add_config_flags(parser: argparse.ArgumentParser) -> None:
     """One flag per field of `Config`; those not given leave the preset's value."""
     group = parser.add_argument_group("settings (defaults: --preset best)")
+    usual = Config.with_preset()
     for field in dataclasses.fields(Config):
         flag = "--" + field.name.rstrip("_").replace("_", "-")
         within = field.metadata["within"]
         allowed = f"{within[0]} to {within[1]}, " if within else ""
-        text = f"{field.metadata['help']} ({allowed}default: {field.default})".replace("%", "%%")
+        default = getattr(usual, field.name)
+        text = f"{field.metadata['help']} ({allowed}default: {default})".replace("%", "%%")
         if str(field.type) == "bool":
             group.add_argument(
                 flag, dest=field.name, action=argparse.BooleanOptionalAction, help=text

@@ -63,7 +63,10 @@ def setting(
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of one run. Defaults are ``--preset best``; `with_preset` gives the paper's.
+    """Settings of one run.
+
+    `with_preset` gives the values of ``--preset best``, which are these defaults but for what a
+    method has of its own, or those of the paper.
 
     Raises:
         ConfigError: A value is of the wrong type or outside what is allowed.
@@ -142,7 +145,9 @@ class Config:
         "none", "squashing of the hash layer (D3)", "none", "tanh", of="dsah", masks=True
     )
     code_norm: bool = setting(
-        False, "batch normalisation in the hash layer; orthohash has it unless told otherwise"
+        False,
+        "batch normalisation in the hash layer, folded into it at export; on for dsah (preset "
+        "best) and orthohash",
     )
     detach_range: bool = setting(
         False, "no gradient through the map's extremes (D8)", of="dsah dagh", masks=True
@@ -281,7 +286,12 @@ class Config:
         of=LEARNT,
     )
     optimizer: str = setting("adamw", "optimiser", "sgd", "adamw", of=LEARNT)
-    lr: float = setting(1e-3, "learning rate of new layers", within=(0, 10), of=LEARNT)
+    lr: float = setting(
+        1e-3,
+        "learning rate of new layers; 1e-3 but for dsah and orthohash",
+        within=(0, 10),
+        of=LEARNT,
+    )
     trunk_lr: float = setting(
         0.3, "the trunks' rate as a fraction of lr", within=(0, 10), of=LEARNT
     )

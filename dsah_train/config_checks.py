@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_together", "checked_value", "nested_lengths", "unread_settings"]
 
-#: One network that learns all the time: none whose codes are fitted, guided, or frozen by turns.
-_SINGLE_STREAM = ("dsh", "dpsh", "dhn", "hashnet", "csq", "orthohash")
+#: Methods whose last layer is a hash layer that learns from labels all the time.
+_NORMALISING = ("dsah", "dsh", "dpsh", "dhn", "hashnet", "csq", "orthohash")
 #: Pixels below which a trunk has pooled its map away, where that is more than 16.
 _LEAST_SIDE = {"alexnet": 63, "squeezenet1_1": 17}
 
@@ -84,9 +84,9 @@ def check_together(config: Config) -> None:
         raise ConfigError(f"teacher is a setting of method dagh, not of {config.method}")
     if config.method == "dagh" and not config.teacher and config.epochs < 2:
         raise ConfigError("epochs = 1, allowed: 2 or more, since dagh trains two streams")
-    if config.code_norm and config.method not in _SINGLE_STREAM:
+    if config.code_norm and config.method not in _NORMALISING:
         raise ConfigError(
-            f"code_norm is a setting of {', '.join(_SINGLE_STREAM)}, not of {config.method}"
+            f"code_norm is a setting of {', '.join(_NORMALISING)}, not of {config.method}"
         )
     if config.min_area > config.max_area:
         raise ConfigError(

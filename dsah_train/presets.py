@@ -63,6 +63,13 @@ _OWN: dict[str, dict[str, Any]] = {
     "lsh": {"epochs": 1, "select": False},
 }
 
+#: Under ``best``: batch normalisation balances DSaH's bits, too, and bears a higher rate; chosen on
+#: validation pictures (results/choices.py, results/rates.py).
+_BEST: dict[str, dict[str, Any]] = {
+    "dsah": {"code_norm": True, "lr": 3e-3},
+    "orthohash": {"lr": 3e-3},
+}
+
 #: The simultaneous variant has weights of its own in the paper (Eq. 18).
 _PAPER_JOINT: dict[str, Any] = {"lambda_": 60.0, "alpha": 0.01}
 
@@ -85,7 +92,7 @@ def preset_values(preset: str, method: str, backbone: str, alternate: str = "") 
     """
     own = _OWN.get(method, {})
     if preset != "paper":
-        return _BACKBONE.get(backbone, {}) | own
+        return _BACKBONE.get(backbone, {}) | own | _BEST.get(method, {})
     if method not in ("dsah", "dagh"):
         return _PAPER_RIVAL | own
     joint = _PAPER_JOINT if method == "dsah" and alternate == "joint" else {}

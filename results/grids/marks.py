@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from results.cells import Cell, Grid
+from results.grids.budget import BEFORE_NORM
 
 __all__ = ["GRIDS"]
 
@@ -23,6 +24,7 @@ def _marks(size: float) -> tuple[str, Grid]:
                 "epochs": epochs,
                 "batch_size": 64,
                 "select": False,
+                **BEFORE_NORM,
             },
             note,
         )

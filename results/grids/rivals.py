@@ -21,7 +21,12 @@ __all__ = [
 #: DSaH as published (Eq. 6-14, one pass of each step per epoch), in the networks, the optimiser
 #: and the start that all methods here share. Pair terms grow with the batch (D14): at 64 they weigh
 #: twice what they do in the paper, beside J_reg. results/rates.py tries the paper's ratio as well.
-PAPER_LOSSES: dict[str, object] = {"pair_power": 1, "centres": 0.0, "alternate": "epoch"}
+PAPER_LOSSES: dict[str, object] = {
+    "pair_power": 1,
+    "centres": 0.0,
+    "alternate": "epoch",
+    "code_norm": False,
+}
 
 #: Label to settings.
 METHODS: dict[str, dict[str, object]] = {

@@ -27,7 +27,7 @@ def test_presets_are_valid_and_survive_json(method: str, preset: str) -> None:
 
 def test_wide_trunks_without_normalisation_learn_slower() -> None:
     light, vgg = (Config.with_preset(backbone=name) for name in ("squeezenet1_1", "vgg16"))
-    assert light == Config()
+    assert light == Config(code_norm=True, lr=3e-3)
     assert vgg.trunk_lr < light.trunk_lr
     assert Config.with_preset(backbone="vgg16", trunk_lr=0.5).trunk_lr == 0.5
     assert Config.with_preset(backbone="vgg16", preset="paper").trunk_lr == 0.1
@@ -81,7 +81,7 @@ def test_settings_of_older_runs_get_the_values_that_they_had() -> None:
         ({"method": "lsh", "nested": "24,48"}, "learns none"),
         ({"teacher": "x.pt"}, "method dagh"),
         ({"attention_scale": 0.25}, "allowed: 1.0, 0.5"),
-        ({"code_norm": True}, "code_norm is a setting of dsh, .* orthohash, not of dsah"),
+        ({"code_norm": True, "method": "doh"}, "a setting of dsah, dsh, .* orthohash, not of doh"),
         ({"attention_scale": 0.5, "method": "doh"}, "needs an attention network"),
         ({"attention_scale": 0.5, "attention": False}, "needs an attention network"),
         ({"attention_scale": 0.5, "method": "dagh", "teacher": "x.pt"}, "needs an attention"),
