@@ -37,6 +37,7 @@ CHOICES: dict[str, dict[str, object]] = {
     "seen at 256 pixels": {"image_size": 256},
     "step schedule, seen at 256 pixels": {"schedule": "step", "image_size": 256},
     "24 epochs": {"epochs": 24},
+    "hash layer normalised, rate 3e-3": {"code_norm": True, "lr": 3e-3},
     "lighter pair terms": {"lambda_": 3.0, "quantization": 0.1, "centre_scale": 8.0},
 }
 SPLITS = (0, 1, 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BEFORE_NORM", "EPOCHS", "SMALL"]
+__all__ = ["EPOCHS", "SMALL"]
 
 EPOCHS = 10
 
@@ -15,6 +15,3 @@ SMALL: dict[str, object] = {
     # Every method trains for the same epochs: choosing them costs as much again.
     "select": False,
 }
-
-#: DSaH before its hash layer was normalised: for models that have not been trained since.
-BEFORE_NORM: dict[str, object] = {"code_norm": False, "lr": 1e-3}

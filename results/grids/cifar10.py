@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from results.cells import Cell, Grid
-from results.grids.budget import BEFORE_NORM, SMALL
+from results.grids.budget import SMALL
 from results.grids.rivals import learning_rate
 
 __all__ = ["GRID"]
@@ -20,7 +20,6 @@ GRID = Grid(
                 "method": method,
                 "bits": 48,
                 **SMALL,
-                **BEFORE_NORM,
                 **learning_rate(method, data="cifar10"),
                 "protocol": "cifar10:paper",
             },

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from results.cells import Cell, Grid
-from results.grids.budget import BEFORE_NORM
 
 __all__ = ["GRIDS"]
 
@@ -24,7 +23,6 @@ def _marks(size: float) -> tuple[str, Grid]:
                 "epochs": epochs,
                 "batch_size": 64,
                 "select": False,
-                **BEFORE_NORM,
             },
             note,
         )

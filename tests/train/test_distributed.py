@@ -22,11 +22,11 @@ from dsah_train.methods.registry import build_method
 from dsah_train.methods.warm_start import fit_head
 from tests.train import tiny
 
-#: No batch normalisation, no dropout; 5 pictures of each of 2 classes share unevenly. SGD, since
-#: AdamW turns a rounding of a tiny gradient into a step of full size.
+#: squeezenet has no batch normalisation, and dropout is off; 5 pictures of each of 2 classes share
+#: unevenly. SGD, since AdamW turns a rounding of a tiny gradient into a step of full size.
 SGD = {"warm_start": 0, "optimizer": "sgd", "lr": 1e-3}
 CASES = {
-    "dsah": {**SGD, "code_norm": False, "batch_size": 5, "colour_jitter": 0.3, "min_area": 0.5},
+    "dsah": {**SGD, "batch_size": 5, "colour_jitter": 0.3, "min_area": 0.5},
     "doh": {**SGD, "batch_size": 6},
     "dpsh": {**SGD, "lr": 0.1, "batch_size": 10, "nested": "4,8"},
     "dagh": {**SGD, "lr": 0.1, "batch_size": 6},

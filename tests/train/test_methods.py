@@ -230,7 +230,7 @@ def test_gradients_flow_through_a_frozen_network() -> None:
 
 
 def test_sharing_the_pass_over_the_originals_changes_nothing() -> None:
-    settings = tiny.config("dsah", **SMALL, alternate="batch", optimizer="sgd", code_norm=False)
+    settings = tiny.config("dsah", **SMALL, alternate="batch", optimizer="sgd")
     shared, apart = (build_method(settings, 2) for _ in range(2))
     assert isinstance(shared, DSaH)
     assert isinstance(apart, DSaH)
