@@ -81,8 +81,10 @@ def config_from(args: argparse.Namespace) -> Config:
         if given is not None:
             values[field.name] = given
     config = Config.with_preset(**values)
-    chosen = ("preset", "method", "backbone", "alternate", "teacher")  # what usual values go by
-    usual = Config.with_preset(**{name: values[name] for name in chosen if name in values})
+    # What usual values go by; `alternate` chooses weights, and is a setting like any other itself.
+    by = {n: values[n] for n in ("preset", "method", "backbone", "teacher") if n in values}
+    turns = {"alternate": values["alternate"]} if "alternate" in values else {}
+    usual = Config.with_preset(**by, **turns).replace(alternate=Config.with_preset(**by).alternate)
     for unread in unread_settings(config, usual, values):
         _log.warning("%s", unread)
     return config

@@ -148,6 +148,7 @@ class Config:
         False,
         "batch normalisation in the hash layer, folded into it at export; on for orthohash; with "
         "--lr 3e-3 dsah learns faster by it",
+        of="dsah dsh dpsh dhn hashnet csq orthohash",
     )
     detach_range: bool = setting(
         False, "no gradient through the map's extremes (D8)", of="dsah dagh", masks=True
@@ -186,14 +187,14 @@ class Config:
     )
     alpha: float = setting(
         40.0,
-        "weight of the saliency term, alpha of Eq. 14",
+        "weight of the saliency term, alpha of Eq. 14; 1 for dagh",
         of="dsah dagh",
         masks=True,
         within=(0, 1e9),
     )
     margin: float = setting(
         0.25,
-        "margin m of Eq. 10 on distances in [0, 1] (D1)",
+        "margin m of Eq. 10 on distances in [0, 1] (D1); orthohash: on the cosine, 0.2",
         within=(0, 10),
         of="dsah dagh orthohash",
         masks=True,
@@ -234,7 +235,7 @@ class Config:
     )
     centre_scale: float = setting(
         4.0,
-        "inverse temperature of the class-centre softmax",
+        "inverse temperature of the class-centre softmax; 8 for orthohash",
         of="dsah orthohash",
         within=(1e-3, 1e6),
     )
@@ -288,7 +289,7 @@ class Config:
     optimizer: str = setting("adamw", "optimiser", "sgd", "adamw", of=LEARNT)
     lr: float = setting(
         1e-3,
-        "learning rate of new layers; 3e-3 for orthohash",
+        "learning rate of new layers; 3e-3 for orthohash under preset best",
         within=(0, 10),
         of=LEARNT,
     )

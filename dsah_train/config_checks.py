@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_together", "checked_value", "nested_lengths", "unread_settings"]
 
-#: Methods whose last layer is a hash layer that learns from labels all the time.
+#: Methods whose exported hash layer learns from labels; doh has symbols, dagh copies codes, itq and
+#: lsh are fitted.
 _NORMALISING = ("dsah", "dsh", "dpsh", "dhn", "hashnet", "csq", "orthohash")
 #: Pixels below which a trunk has pooled its map away, where that is more than 16.
 _LEAST_SIDE = {"alexnet": 63, "squeezenet1_1": 17}
@@ -44,7 +45,10 @@ def checked_value(field: dataclasses.Field[Any], value: Any) -> Any:
 
 
 def unread_settings(config: Config, usual: Config, given: Iterable[str]) -> list[str]:
-    """Those of the given settings that this training does not read, with the reason.
+    """Those of the given settings that the method does not read, with the reason.
+
+    What else a training leaves out (views where the trunk is frozen, patience where no epochs are
+    chosen) is not told.
 
     Args:
         config: The settings.
@@ -57,10 +61,10 @@ def unread_settings(config: Config, usual: Config, given: Iterable[str]) -> list
         if getattr(config, name) == getattr(usual, name):
             continue
         readers = fields[name]["of"]
-        if config.method not in readers:
-            why = f"is a setting of {', '.join(readers)}, not of {config.method}"
-        elif config.teacher and name in ("bits", "arity"):
+        if config.teacher and name in ("bits", "arity"):
             why = "is the teacher's"
+        elif config.method not in readers:
+            why = f"is a setting of {', '.join(readers)}, not of {config.method}"
         elif fields[name]["masks"] and config.method in ("dsah", "dagh") and not _masks(config):
             why = "is about masking pictures by their saliency, which is not trained here"
         else:

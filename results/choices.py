@@ -4,8 +4,8 @@
     python results/choices.py "320 pixels" --data FOLDER
 
 48 bits, all epochs, 10 of the 60 training pictures of each flower held out: 170 on each of two
-splits, so a point of MAP is less than two pictures. Queries are not touched. One file per choice and
-split in results/choices; what has its file is skipped.
+splits, so a point of MAP is less than two pictures. Queries are not touched. One file per choice
+and split in results/choices; what has its file is skipped.
 """
 
 from __future__ import annotations

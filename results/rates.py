@@ -10,7 +10,7 @@ keeps its own (1e-3); itq and lsh train nothing. `dsah` tries `BATCHES` instead,
 
 A method that does best at 1e-4 or less hardly moves its trunk. For these `STARTS` are tried as
 well, at 12 and at 48 bits: a trunk that learns more slowly than the hash layer, or not at all, and
-no warm start.
+no warm start; for the published losses also the paper's ratio of pair terms (`RATIOS`).
 """
 
 from __future__ import annotations

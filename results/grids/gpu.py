@@ -10,9 +10,12 @@ __all__ = ["GRIDS"]
 _BITS = (12, 24, 36, 48)
 
 
-def _cell(grid: str, label: str, bits: int, **settings: object) -> Cell:
+def _cell(grid: str, label: str, bits: int, *, data: str = "flowers17", **settings: object) -> Cell:
     seed = f"-seed{settings['seed']}" if "seed" in settings else ""
-    chosen = {**METHODS[label], "bits": bits, **learning_rate(label, bits), **settings}
+    # Rates and starts carry over to another budget; weights against its batches do not.
+    tried = learning_rate(label, bits, data)
+    start = {name: tried[name] for name in ("lr", "trunk_lr", "warm_start") if name in tried}
+    chosen = {**METHODS[label], "bits": bits, **start, **settings}
     return Cell(grid, f"{label}-{bits}{seed}", chosen)
 
 
@@ -34,7 +37,7 @@ GRIDS = {
         "data/cifar10.zip",
         60,
         tuple(
-            _cell("cifar10-lengths", label, bits, protocol="cifar10:paper")
+            _cell("cifar10-lengths", label, bits, data="cifar10", protocol="cifar10:paper")
             for bits in _BITS
             for label in ("dsah", "dpsh")
         ),

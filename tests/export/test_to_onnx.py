@@ -129,6 +129,19 @@ def test_attention_at_half_the_side_exports(dsah: tuple[Checkpoint, Path], tmp_p
     assert half.macs < 0.7 * whole.macs  # an attention of a quarter, and hashing as before
 
 
+def test_a_normalised_hash_layer_is_one_layer_of_the_graph(
+    dsah: tuple[Checkpoint, Path], tmp_path: Path
+) -> None:
+    checkpoint = write_checkpoint(tmp_path / "ckpt.pt", code_norm=True)
+    assert "hashing.hash.norm.running_var" in checkpoint.model.state_dict()
+    written = export_onnx(checkpoint, tmp_path / "model.onnx")
+    assert written.parity.flip_rate <= 1e-4
+    plain, folded = (
+        [n.op_type for n in onnx.load(f / "model.onnx").graph.node] for f in (dsah[1], tmp_path)
+    )
+    assert plain == folded
+
+
 def test_a_method_without_attention_has_two_outputs(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "ckpt.pt", method="dpsh", backbone="alexnet", bits=16)
     export_onnx(checkpoint, tmp_path / "model.onnx")

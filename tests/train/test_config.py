@@ -163,11 +163,14 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
             ["beta is a setting of doh, not", "margin is a setting of dsah, dagh, orthohash, not"],
         ),
         ("--method dpsh --margin 0.25", []),  # as it would be anyway
+        ("--method dpsh --alternate epoch", ["alternate is a setting of dsah, dagh, not of dpsh"]),
+        ("--preset paper --alternate joint", []),
         ("--method itq --lr 0.5", ["lr is a setting of dsah, doh, .*, not of itq"]),
         ("--no-attention --alpha 3 --lambda 3", ["alpha is about masking"]),
         ("--alpha 3 --lambda 3", []),
         ("--method orthohash --margin 0.1", []),
         ("--method dagh --teacher t.pt --bits 12 --margin 1", ["bits is the", "margin is about"]),
+        ("--method dagh --teacher t.pt --arity 4", ["arity is the teacher's"]),
     ],
 )
 def test_settings_that_are_not_read_are_named(
