@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_together", "checked_value", "nested_lengths", "unread_settings"]
 
-#: Methods whose exported hash layer learns from labels; doh has symbols, dagh copies codes, itq and
-#: lsh are fitted.
-_NORMALISING = ("dsah", "dsh", "dpsh", "dhn", "hashnet", "csq", "orthohash")
 #: Pixels below which a trunk has pooled its map away, where that is more than 16.
 _LEAST_SIDE = {"alexnet": 63, "squeezenet1_1": 17}
 
@@ -55,22 +52,27 @@ def unread_settings(config: Config, usual: Config, given: Iterable[str]) -> list
         usual: What they would be had none been given: a value that is as usual harms nobody.
         given: Names of those that were given.
     """
-    fields = {field.name: field.metadata for field in dataclasses.fields(config)}
-    unread = []
+    masks = {field.name for field in dataclasses.fields(config) if field.metadata["masks"]}
+    unread, readers_of = [], _readers(config)
     for name in given:
         if getattr(config, name) == getattr(usual, name):
             continue
-        readers = fields[name]["of"]
+        readers = readers_of[name]
         if config.teacher and name in ("bits", "arity"):
             why = "is the teacher's"
         elif config.method not in readers:
             why = f"is a setting of {', '.join(readers)}, not of {config.method}"
-        elif fields[name]["masks"] and config.method in ("dsah", "dagh") and not _masks(config):
+        elif name in masks and config.method in ("dsah", "dagh") and not _masks(config):
             why = "is about masking pictures by their saliency, which is not trained here"
         else:
             continue
         unread.append(f"{name} {why}: it changes nothing")
     return unread
+
+
+def _readers(config: Config) -> dict[str, tuple[str, ...]]:
+    """The methods that read each setting."""
+    return {field.name: field.metadata["of"] for field in dataclasses.fields(config)}
 
 
 def check_together(config: Config) -> None:
@@ -88,10 +90,10 @@ def check_together(config: Config) -> None:
         raise ConfigError(f"teacher is a setting of method dagh, not of {config.method}")
     if config.method == "dagh" and not config.teacher and config.epochs < 2:
         raise ConfigError("epochs = 1, allowed: 2 or more, since dagh trains two streams")
-    if config.code_norm and config.method not in _NORMALISING:
-        raise ConfigError(
-            f"code_norm is a setting of {', '.join(_NORMALISING)}, not of {config.method}"
-        )
+    # doh has symbols, dagh copies codes, itq and lsh are fitted: no such layer learns from labels.
+    readers = _readers(config)["code_norm"]
+    if config.code_norm and config.method not in readers:
+        raise ConfigError(f"code_norm is a setting of {', '.join(readers)}, not of {config.method}")
     if config.min_area > config.max_area:
         raise ConfigError(
             f"min_area = {config.min_area} with max_area = {config.max_area}, allowed: min_area "
