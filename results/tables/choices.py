@@ -1,4 +1,4 @@
-"""Other choices at DSaH's full budget: validation MAP of each split, and over the defaults."""
+"""Other choices at DSaH's full budget, on validation pictures, beside the defaults."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def table() -> str:
         files = [path_of(choice, split) for split in SPLITS]
         if all(file.exists() for file in files):
             measured[choice] = [json.loads(file.read_text())["map"] for file in files]
-    base = measured.get("the defaults")
     rows = []
     for choice, values in measured.items():
         mean = statistics.mean(values)
+        bits = CHOICES[choice].get("bits")
+        base = measured.get(f"the defaults, {bits} bits" if bits else "the defaults")
         over = f"{100 * (mean - statistics.mean(base)):+.1f}" if base else "–"
         splits = ", ".join(f"{s}: {v:.4f}" for s, v in zip(SPLITS, values, strict=True))
         rows.append((choice, f"{mean:.4f}", splits, "" if values is base else over))
