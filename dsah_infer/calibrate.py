@@ -75,9 +75,7 @@ class Calibration:
         try:
             from matplotlib.figure import Figure
         except ImportError:
-            raise MissingDependencyError(
-                "plots need matplotlib: pip install 'dsah[train]' or pip install matplotlib"
-            ) from None
+            raise MissingDependencyError("plots need matplotlib: pip install matplotlib") from None
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         axes = figure.subplots()
         distances = np.arange(len(self.same))

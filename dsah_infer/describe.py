@@ -81,4 +81,6 @@ def _index(file: Path) -> dict[str, Any]:
         gallery = Gallery.load(file)
         facts |= {"kind": "gallery", "pictures": len(gallery.items)}
         facts |= {f"model_{name}": value for name, value in vars(gallery.model).items()}
+        if set(index.fingerprints) != {gallery.model.fingerprint}:
+            facts["codes_also_from"] = sorted(set(index.fingerprints) - {gallery.model.fingerprint})
     return facts

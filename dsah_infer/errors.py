@@ -24,6 +24,7 @@ __all__ = [
     "SpaceMismatchError",
     "TrainingError",
     "UsageError",
+    "install_hint",
 ]
 
 
@@ -93,6 +94,11 @@ class NoSaliencyError(DsahError):
 
 class DataError(DsahError):
     """A data set is missing, empty, unsafe or not usable for what was asked."""
+
+
+def install_hint(extra: str) -> str:
+    """How to install what an optional part needs: the package registry has no dsah yet."""
+    return f"pip install '.[{extra}]' in a checkout of dsah"
 
 
 class PictureError(DsahError):

@@ -167,18 +167,47 @@ class Gallery:
         self._drop(replaced)
         return len(rows) - len(replaced), len(replaced)
 
-    def remove(self, pictures: Iterable[str | os.PathLike[str]]) -> int:
+    def place(self, name: str) -> str:
+        """Where a picture of `items` lies: as `path` is given, from the current folder or not."""
+        return Path(os.path.normpath(self.path.parent / name)).as_posix()
+
+    def unknown(self, pictures: Iterable[Path]) -> list[Path]:
+        """Those of the pictures on disk that the gallery does not have."""
+        known = set(self.items.values())
+        return [picture for picture in pictures if _relative(picture, self.path) not in known]
+
+    def check(self, contract: CodeContract, *, mix: bool = False) -> None:
+        """Refuse a producer of codes before it has encoded anything; see `search`."""
+        nothing = np.empty((0, -(-contract.bits // 8)), np.uint8)
+        self.index.search(
+            nothing, 1, contract=contract, other_fingerprint="accept" if mix else "refuse"
+        )
+
+    def remove(
+        self, pictures: Iterable[str | os.PathLike[str]], *, missing_ok: bool = False
+    ) -> int:
         """Remove pictures by path (as indexed, or as they lie on disk); returns how many.
 
+        Args:
+            pictures: Their paths; that of a folder means all pictures below it.
+            missing_ok: Pass over what is not in the gallery.
+
         Raises:
-            UsageError: A picture is not in the gallery; nothing is removed then.
+            UsageError: A picture is not in the gallery, or a path is empty; nothing is removed
+                then.
         """
         known = {name: id_ for id_, name in self.items.items()}
         ids = []
         for picture in pictures:
+            if not os.fspath(picture):
+                raise UsageError("an empty path among the pictures")
             as_given = Path(picture).as_posix()
             name = as_given if as_given in known else _relative(Path(picture), self.path)
             if name not in known:
+                inside = [id_ for other, id_ in known.items() if other.startswith(f"{name}/")]
+                if inside or missing_ok:
+                    ids += inside
+                    continue
                 raise UsageError(
                     f"{os.fspath(picture)} is not in {self.path}; 'dsah info {self.path} --items' "
                     "lists its pictures"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import html
 import io
+import os
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +51,7 @@ def write_result_page(
         title=html.escape(f"{gallery.path.name}: {len(results)} queries"),
         gallery=html.escape(gallery.path.name),
         facts="".join(f"<li>{html.escape(fact)}</li>" for fact in facts),
-        queries="".join(_query(gallery, encoder, query, hits) for query, hits in results),
+        queries="".join(_query(path, gallery, encoder, query, hits) for query, hits in results),
         fingerprint=html.escape(encoder.fingerprint),
         space=html.escape(encoder.space),
     )
@@ -62,7 +64,7 @@ def _template(name: str) -> Template:
     return Template(text)
 
 
-def _query(gallery: Gallery, encoder: Encoder, query: Path, hits: Sequence[Hit]) -> str:
+def _query(page: Path, gallery: Gallery, encoder: Encoder, query: Path, hits: Sequence[Hit]) -> str:
     square = load_picture(query, encoder.contract.pixels)
     views = [_figure(_data_uri(square), "what the model saw")]
     if encoder.contract.has_saliency:
@@ -72,7 +74,8 @@ def _query(gallery: Gallery, encoder: Encoder, query: Path, hits: Sequence[Hit])
         name=html.escape(query.name),
         views="".join(views),
         hits="".join(
-            _hit(gallery, rank, hit, encoder.contract.segments) for rank, hit in enumerate(hits, 1)
+            _hit(gallery, page, rank, hit, encoder.contract.segments)
+            for rank, hit in enumerate(hits, 1)
         ),
     )
 
@@ -81,10 +84,12 @@ def _figure(uri: str, caption: str) -> str:
     return f'<figure><img src="{uri}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
 
 
-def _hit(gallery: Gallery, rank: int, hit: Hit, farthest: int) -> str:
+def _hit(gallery: Gallery, page: Path, rank: int, hit: Hit, farthest: int) -> str:
     source = gallery.path.parent / hit.path
     try:
-        picture = f'<img src="{_data_uri(load_picture(source, _THUMBNAIL))}" alt="">'
+        shown = f'<img src="{_data_uri(load_picture(source, _THUMBNAIL))}" alt="">'
+        link = quote(Path(os.path.relpath(source.absolute(), page.absolute().parent)).as_posix())
+        picture = f'<a href="{link}">{shown}</a>'
     except PictureError as error:
         picture = f'<div class="missing">{html.escape(error.reason)}</div>'
     return _template("hit").substitute(

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dsah_infer.errors import MissingDependencyError
+from dsah_infer.errors import MissingDependencyError, install_hint
 
 __all__ = [
     "CUDA",
@@ -70,14 +70,14 @@ def import_onnxruntime() -> Any:
         raise MissingDependencyError(
             f"{' and '.join(both)} are both installed and overwrite each other's files; run "
             "'pip uninstall onnxruntime onnxruntime-gpu', then install one: "
-            "pip install 'dsah[cpu]' or pip install 'dsah[gpu]'"
+            f"{install_hint('cpu')}, or {install_hint('gpu')}"
         )
     try:
         import onnxruntime
     except ImportError as error:
         raise MissingDependencyError(
-            f"onnxruntime cannot be imported ({error}); pip install 'dsah[cpu]', or "
-            "pip install 'dsah[gpu]' for NVIDIA cards"
+            f"onnxruntime cannot be imported ({error}); {install_hint('cpu')}, or "
+            f"{install_hint('gpu')} for NVIDIA cards"
         ) from None
     return onnxruntime
 
@@ -117,7 +117,7 @@ def why_not(runtime: Any, provider: str) -> str:
     if provider not in runtime.get_available_providers():
         return (
             f"the installed onnxruntime {runtime.__version__} was built without {provider}; "
-            "'pip uninstall onnxruntime', then pip install 'dsah[gpu]'"
+            f"'pip uninstall onnxruntime', then {install_hint('gpu')}"
         )
     return library_error(runtime, provider) or (
         f"its libraries load, yet onnxruntime {runtime.__version__} did not take {provider}; its "

@@ -42,7 +42,7 @@ def import_tensorrt(library: str | None = None) -> tuple[Any, str]:
                 reasons.append(f"{module}: {error}")
     raise MissingDependencyError(
         f"{library or 'TensorRT'} cannot be imported ({'; '.join(reasons)}). TensorRT is not whole "
-        "on the package registry: pip install 'dsah[tensorrt]' --extra-index-url "
-        "https://pypi.nvidia.com; for GeForce RTX cards, pip install tensorrt-rtx-cu13-libs "
-        "tensorrt-rtx-cu13-bindings"
+        "on the package registry: pip install --extra-index-url https://pypi.nvidia.com "
+        "'.[tensorrt]' in a checkout of dsah; for GeForce RTX cards, pip install "
+        "tensorrt-rtx-cu13-libs tensorrt-rtx-cu13-bindings"
     )

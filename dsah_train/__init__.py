@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from dsah_infer.errors import MissingDependencyError
+from dsah_infer.errors import MissingDependencyError, install_hint
 from dsah_train.huge_pages import ask_for_huge_pages
 
 __all__ = ["require_torch"]
@@ -25,6 +25,6 @@ def require_torch() -> None:
     missing = [name for name in ("torch", "torchvision") if find_spec(name) is None]
     if missing:
         raise MissingDependencyError(
-            f"training needs {' and '.join(missing)}: pip install 'dsah[train]' (searching does "
+            f"training needs {' and '.join(missing)}: {install_hint('train')} (searching does "
             "not: dsah_infer works without)"
         )

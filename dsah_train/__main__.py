@@ -6,7 +6,9 @@ import argparse
 import dataclasses
 import json
 import logging
+import math
 import sys
+import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +41,7 @@ def seconds(text: str) -> float:
         value = float(number) * unit
     except ValueError:
         value = 0.0
-    if value <= 0:
+    if not 0 < value < math.inf:  # NaN is neither
         raise argparse.ArgumentTypeError(f"{text!r} is no duration; give 90s, 15m or 2h")
     return value
 
@@ -64,6 +66,11 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
             group.add_argument(flag, dest=field.name, type=kind, choices=choices, help=text)
 
 
+def _texts() -> set[str]:
+    """Names of the settings that are text."""
+    return {field.name for field in dataclasses.fields(Config) if str(field.type) == "str"}
+
+
 def config_from(args: argparse.Namespace) -> Config:
     """Preset, then the file, then ``--set``, then the flags."""
     values: dict[str, Any] = read_file(args.config) if args.config else {}
@@ -73,9 +80,11 @@ def config_from(args: argparse.Namespace) -> Config:
             raise ConfigError(f"--set {item}: expected name=value")
         name = field_name(name)
         try:
-            values[name] = json.loads(text)
-        except ValueError:
-            values[name] = text
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = text
+        # What is text stays so: `nested` may be 48.
+        values[name] = text if name in _texts() and not isinstance(value, str) else value
     for field in dataclasses.fields(Config):
         given = getattr(args, field.name)
         if given is not None:
@@ -115,8 +124,22 @@ def run_fit(args: argparse.Namespace) -> int:
         time_budget=args.time_budget,
         progress=not args.quiet,
     )
-    print(f"wrote {path}\nnext: python -m dsah_train evaluate {path} --data {args.data}")
+    print(f"checkpoint: {path}\nnext: python -m dsah_train evaluate {path} --data {args.data}")
     return 0
+
+
+def _protocols() -> str:
+    """What ``--protocol`` takes."""
+    from dsah_train.data.protocols import describe_protocols
+
+    return f"""
+protocols (--protocol; what is not named is found from the data):
+  folders                 train/, query/ and perhaps gallery/, as they are
+  class-folders           a quarter of each class folder, drawn by the split seed, asks
+  manifest                a .csv or .jsonl file with its own split column, or drawn alike
+{textwrap.indent(describe_protocols(), "  ")}
+  open-set[:WHAT][@BASE]  BASE, with classes held out of training: WHAT of them, or by name
+"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -131,10 +154,15 @@ def build_parser() -> argparse.ArgumentParser:
     fit = verbs.add_parser(
         "fit",
         help="train a model",
-        epilog=_EXAMPLES,
+        epilog=_EXAMPLES + _protocols(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    fit.add_argument("--data", required=True, help="folder or archive of class folders")
+    fit.add_argument(
+        "--data",
+        required=True,
+        help="folder or archive of class folders or of an official set, a .csv or .jsonl manifest, "
+        "or embedded:marks",
+    )
     fit.add_argument("--out", type=Path, required=True, help="run folder; resumed if it exists")
     fit.add_argument(
         "--weights", default="auto", help="FILE, imagenet, none or auto (default: auto)"
@@ -145,7 +173,9 @@ def build_parser() -> argparse.ArgumentParser:
     fit.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting")
     fit.add_argument("--quiet", action="store_true", help="no progress bars")
     add_config_flags(fit)
-    fit.set_defaults(run=run_fit)
+    fit.set_defaults(
+        run=run_fit, interrupted="the same command resumes after the last epoch that was saved"
+    )
 
     from dsah_train import compare, evaluation
 
@@ -156,11 +186,11 @@ def build_parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(
             name,
             help=text,
-            epilog=_EXAMPLES,
+            epilog=_EXAMPLES + (_protocols() if module is evaluation else ""),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(verb)
-        verb.set_defaults(run=module.run)
+        verb.set_defaults(run=module.run, interrupted="the same command starts again")
     return parser
 
 
@@ -171,8 +201,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.showwarning = lambda message, *_, **__: logging.getLogger(__name__).warning(
         "warning: %s", message
     )
-    args = build_parser().parse_args(argv)
+    args = argparse.Namespace(interrupted="nothing was begun")
     try:
+        args = build_parser().parse_args(argv)
         code: int = args.run(args)
     except DsahError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -181,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted: the same command resumes after the last epoch", file=sys.stderr)
+        print(f"interrupted: {args.interrupted}", file=sys.stderr)
         return 130
     return code
 

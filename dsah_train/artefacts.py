@@ -62,12 +62,14 @@ class Artefact(Protocol):
         contract: What its codes mean.
         config: Settings of the training run; None for an exported graph.
         trained_on: `name_digest` of each training picture; None where the file keeps none.
+        start_weights: What the backbone started from, see `Checkpoint`; empty where unknown.
     """
 
     path: Path
     contract: CodeContract
     config: Config | None
     trained_on: frozenset[bytes] | None
+    start_weights: str
 
     def encode(
         self, part: Part, *, activations: bool = True, on_error: OnError = "raise"
@@ -104,6 +106,7 @@ class CheckpointArtefact:
         self.contract: CodeContract = checkpoint.contract
         self.config: Config | None = checkpoint.config
         self.trained_on = checkpoint.trained_on
+        self.start_weights = checkpoint.start_weights
         self._model = checkpoint.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self._batch_size = batch_size
 
@@ -149,6 +152,7 @@ class GraphArtefact:
 
     config: Config | None = None
     trained_on: frozenset[bytes] | None = None
+    start_weights: str = ""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -136,15 +137,18 @@ def load_weights(backbone: str, weights: str) -> dict[str, Tensor] | None:
             enum = torchvision.models.get_model_weights(backbone)
             state = enum.DEFAULT.get_state_dict(progress=True, check_hash=True)
     except Exception as error:
+        # torch's own words for what it does not unpickle advise to run what is in the file.
+        unsafe = isinstance(error, pickle.UnpicklingError)
+        reason = "no state dict, or it holds objects that could run code" if unsafe else error
         if weights == "auto":
             warnings.warn(
-                f"no ImageNet weights for {backbone} ({type(error).__name__}: {error}); training "
+                f"no ImageNet weights for {backbone} ({type(error).__name__}: {reason}); training "
                 f"starts from random weights. Put {backbone}.pth into $DSAH_DATA/weights, or give "
                 "--weights FILE",
                 stacklevel=2,
             )
             return None
-        raise CheckpointError(f"weights for {backbone} from {source}: {error}") from error
+        raise CheckpointError(f"weights for {backbone} from {source}: {reason}") from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise CheckpointError(f"{source} is not a state dict of torchvision's {backbone}")
     return {name: value.float() for name, value in state.items()}

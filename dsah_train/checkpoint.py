@@ -39,6 +39,8 @@ class Checkpoint:
         contract: What its codes mean; ``fingerprint`` names these weights.
         metrics: Figures of the training, by name.
         trained_on: `name_digest` of each training picture; None where the file keeps none.
+        start_weights: What the backbone started from: ``random``, or the `weights_digest` of its
+            ImageNet weights in hex; empty where the file does not say.
     """
 
     model: Hasher
@@ -46,6 +48,7 @@ class Checkpoint:
     contract: CodeContract
     metrics: dict[str, float]
     trained_on: frozenset[bytes] | None = None
+    start_weights: str = ""
 
 
 def contract_of(
@@ -89,6 +92,7 @@ def save_checkpoint(
     space: str = "",
     train_names: Iterable[str] = (),
     also_trained_on: Iterable[bytes] = (),
+    start_weights: str = "",
 ) -> CodeContract:
     """Write ``ckpt.pt``; its contract also stands in a record that needs no torch to read.
 
@@ -102,6 +106,7 @@ def save_checkpoint(
         train_names: Names of the training pictures. Their digests are kept, so that an evaluation
             does not ask with them; without names nothing is kept.
         also_trained_on: Such digests of others: what a student's teacher was trained on.
+        start_weights: What the backbone started from, see `Checkpoint`.
 
     Returns:
         The contract, with ``space`` and ``fingerprint``.
@@ -121,6 +126,7 @@ def save_checkpoint(
         "contract": contract.to_json(),
         "metrics": {name: float(value) for name, value in metrics.items()},
         "model": state,
+        "start_weights": start_weights,
     }
     if digests := sorted({name_digest(name) for name in train_names} | set(also_trained_on)):
         joined = np.frombuffer(b"".join(digests), dtype=np.uint8)
@@ -157,10 +163,11 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         model.load_state_dict(payload["model"])
         metrics = dict(payload["metrics"])
         trained_on = _digests(payload.get("trained_on"))
+        start_weights = str(payload.get("start_weights", ""))
     except (KeyError, TypeError, RuntimeError, ConfigError, ContractError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path} is damaged or does not fit itself: {reason}") from error
-    return Checkpoint(model.eval(), config, contract, metrics, trained_on)
+    return Checkpoint(model.eval(), config, contract, metrics, trained_on, start_weights)
 
 
 def _digests(kept: object) -> frozenset[bytes] | None:

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 
 from dsah_infer.errors import DataError, UsageError
 from dsah_train.config import Config
+from dsah_train.data.openset import are_named
 from dsah_train.data.protocols import split_open_set
 from dsah_train.measurement import FORMAT_VERSION
 from dsah_train.metrics import (
@@ -100,6 +102,10 @@ def read_run(path: Path) -> Run:
         run = Run(file, record["artefact"], record["config"], record["data"], evaluation)
         if len(split_of(run).names or evaluation.average_precision) != evaluation.queries:
             raise ValueError(f"not one name for each of {evaluation.queries} queries")
+        for name in ("file", "fingerprint", "method", "bits"):
+            run.artefact[name]
+        for name in ("name", "protocol", "split_seed", "note"):
+            run.data[name]
     except (ValueError, KeyError, TypeError, UsageError) as error:
         raise DataError(f"{file}: not a record of an evaluation ({error!r})") from None
     return run
@@ -128,6 +134,8 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     groups: dict[tuple[str, int], list[Run]] = defaultdict(list)
     for name, run in zip(names, runs, strict=True):
         groups[name, run.artefact["bits"]].append(run)
+    for members in groups.values():
+        _warn_of_equal_seeds(members)
     result = []
     for (name, bits), members in groups.items():
         first = next(other for other, b in groups if b == bits)
@@ -135,6 +143,22 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         maps = spread([run.evaluation.map for run in members])
         result.append(Group(name, bits, tuple(members), maps, gain))
     return result
+
+
+def _warn_of_equal_seeds(members: Sequence[Run]) -> None:
+    """Models of one group with the same seeds differ by something that nobody recorded."""
+    known: dict[tuple[int, int], Run] = {}
+    for run in members:
+        if not run.config:
+            continue
+        other = known.setdefault((run.config.get("seed", 0), run.data["split_seed"]), run)
+        if other.artefact["fingerprint"] != run.artefact["fingerprint"]:
+            warnings.warn(
+                f"{other.path} and {run.path} have the same settings and seeds and are different "
+                "models (another machine, time budget or version?): the spread of this group is "
+                "not one over seeds",
+                stacklevel=2,
+            )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -196,17 +220,19 @@ def _protocol(run: Run) -> str:
     """The protocol without what the split seed draws: runs of several seeds are comparable."""
     protocol = re.sub(r"\bseed=\d+", "seed", str(run.data["protocol"]))  # of the embedded set
     held, _ = split_open_set(run.config.get("protocol"))
-    if held is not None and (not held or held.isdigit()):  # drawn, not named
+    if held is not None and not are_named(held):
         protocol = f"open-set:{held or 'drawn'}@{protocol.rpartition('@')[2]}"
     return protocol
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """The method, and the settings in which the runs of that method differ."""
+    """The method, and the settings and start weights in which the runs of that method differ."""
     names = []
     # A run of an older version lacks settings that came later: it had what is their default.
     known = {item.name: item.default for item in dataclasses.fields(Config)}
-    configs = [known | run.config if run.config else {} for run in runs]
+    configs = [
+        (known | run.config if run.config else {}) | {"start_weights": _start(run)} for run in runs
+    ]
     for run, own in zip(runs, configs, strict=True):
         method = run.artefact["method"]
         alike = [
@@ -218,11 +244,16 @@ def _names(runs: Sequence[Run]) -> list[str]:
             f"{key}={own.get(key)}"
             for key in sorted({key for config in alike for key in config})
             if key not in (*REPETITION, "bits")
-            and len({json.dumps(config.get(key)) for config in alike}) > 1
+            and len({json.dumps(config.get(key)) for config in alike if config.get(key) != ""}) > 1
         ]
         graph = ["exported"] if str(run.artefact["file"]).endswith(".onnx") else []
         names.append(" ".join([method, *differing, *graph]))
     return names
+
+
+def _start(run: Run) -> str:
+    """Short form of what a run started from; a version that did not keep it is taken to agree."""
+    return str(run.artefact.get("start_weights", ""))[:12]
 
 
 def _mean_curve(runs: Sequence[Run]) -> Curve:

@@ -12,7 +12,7 @@ from dsah_infer.errors import ConfigError
 from dsah_train.config_checks import check_together, checked_value, nested_lengths
 from dsah_train.presets import preset_values
 
-__all__ = ["METHODS", "Config", "setting"]
+__all__ = ["LARGEST_SEED", "METHODS", "Config", "setting"]
 
 #: Methods by the network that they train: attention and hashing, two branches, one plain stream.
 METHODS = (
@@ -35,6 +35,10 @@ LEARNT = "dsah doh dagh dpsh dsh dhn hashnet csq orthohash"
 
 #: `backbones.BACKBONES` says where each is cut; named here so that settings need no torch.
 BACKBONE_NAMES = ("squeezenet1_1", "resnet18", "mobilenet_v3_small", "alexnet", "vgg16")
+
+
+#: Generators take more, but not what is computed from one for each epoch.
+LARGEST_SEED = 2**31 - 1
 
 
 def setting(
@@ -308,12 +312,16 @@ class Config:
         False,
         "torch.compile the networks: minutes at the start; for GPUs (CPUs were slower with it)",
     )
-    seed: int = setting(0, "seed of weights, order and augmentation")
+    seed: int = setting(0, "seed of weights, order and augmentation", within=(0, LARGEST_SEED))
 
     # protocol
-    split_seed: int = setting(0, "seed of the split of class folders")
-    protocol: str = setting("", "protocol of the data set; empty: its default")
-    select: bool = setting(True, "choose epochs on a part of train, then refit on all of it")
+    split_seed: int = setting(0, "seed of the split that is drawn", within=(0, LARGEST_SEED))
+    protocol: str = setting("", "protocol of the data set, see below; empty: its default")
+    select: bool = setting(
+        True,
+        "choose epochs on a part of train (of each quarter of them, of every one with patience), "
+        "then refit on all of it",
+    )
     val_per_class: int = setting(10, "pictures per class in the validation part", within=(1, 1000))
     patience: int = setting(
         0,

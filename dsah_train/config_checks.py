@@ -106,7 +106,8 @@ def check_together(config: Config) -> None:
         )
     _check_terms(config)
     _check_sides(config)
-    nested_lengths(config)
+    if not config.teacher:  # a student's lengths end with its teacher's, which is not read yet
+        nested_lengths(config)
 
 
 def _masks(config: Config) -> bool:

@@ -11,8 +11,8 @@ from dsah_infer.errors import ConfigError
 
 __all__ = ["field_name", "read_file"]
 
-#: YAML 1.1 reads 5e-4 as text, since it lacks a point.
-_POINTLESS = re.compile(r"[-+]?\d+[eE][-+]?\d+")
+#: YAML 1.1 reads 5e-4 and 1.5e2 as text: it wants a point, and a sign in the exponent.
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 def field_name(name: str) -> str:
@@ -29,20 +29,35 @@ def read_file(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        if path.suffix == ".json":
-            values = json.loads(text)
-        else:
-            import yaml
-
-            values = yaml.safe_load(text)
-    except (OSError, ValueError) as error:
+        values = json.loads(text) if path.suffix == ".json" else _yaml(text)
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected settings as name: value, got {type(values).__name__}")
-    return {field_name(str(name)): _number(value) for name, value in values.items()}
+    named: dict[str, Any] = {}
+    for name, value in values.items():
+        field = field_name(str(name))
+        if field in named:
+            raise ConfigError(f"{path}: {field} is set twice (last as {name})")
+        named[field] = _number(value)
+    return named
+
+
+def _yaml(text: str) -> Any:
+    """The value of a YAML text.
+
+    Raises:
+        ValueError: It is none.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {' '.join(str(error).split())}") from None
 
 
 def _number(value: Any) -> Any:
-    if isinstance(value, str) and _POINTLESS.fullmatch(value):
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
         return float(value)
     return value

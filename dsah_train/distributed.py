@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dsah_infer.errors import DeviceError, MissingDependencyError
+from dsah_infer.errors import DeviceError, MissingDependencyError, install_hint
 
 __all__ = [
     "agree",
@@ -53,7 +53,7 @@ def join(wanted: str) -> str:
         from accelerate import PartialState
     except ImportError:
         raise MissingDependencyError(
-            "several processes need accelerate: pip install 'dsah[train]'"
+            f"several processes need accelerate: {install_hint('train')}"
         ) from None
     own = PartialState(cpu=device(wanted) == "cpu").device
     return "cpu" if own.type == "cpu" else str(own)

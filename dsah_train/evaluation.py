@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dsah_infer.errors import SpaceMismatchError, UsageError
 from dsah_train.artefacts import open_artefact
+from dsah_train.config import LARGEST_SEED
 from dsah_train.data import load_dataset
 from dsah_train.measurement import DEFAULT_TOPK, measure
 from dsah_train.report import format_table, write_report
@@ -62,6 +63,11 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print the table, write ``evaluation.json``, plots and ``report.md``."""
     if any(k < 1 for k in args.topk) or args.batch_size < 1:
         raise UsageError(f"--topk {args.topk}, --batch-size {args.batch_size}; allowed: 1 or more")
+    if not 0 <= (args.split_seed or 0) <= LARGEST_SEED:
+        raise UsageError(f"--split-seed {args.split_seed}, allowed: 0 to {LARGEST_SEED}")
+    out = args.out or args.checkpoint.parent / ("evaluation-onnx" if args.model else "evaluation")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; name a folder")
     trained = open_artefact(args.checkpoint, batch_size=args.batch_size)
     seed, protocol = args.split_seed, args.protocol
     if trained.config is not None:
@@ -100,7 +106,6 @@ def run(args: argparse.Namespace) -> int:
     print(format_table(measurement))
     if dataset.note:
         print(f"note: {dataset.note}")
-    out = args.out or args.checkpoint.parent / ("evaluation-onnx" if args.model else "evaluation")
     written = write_report(measurement, artefact, out, pictures=not args.no_pictures)
     print(f"written: {written}")
     return 0

@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from dsah_infer.cpu import available_cores
-from dsah_infer.errors import DataError, TrainingError
+from dsah_infer.errors import CheckpointError, DataError, TrainingError
 from dsah_train.backbones import load_weights
 from dsah_train.config import Config
 from dsah_train.data import Dataset
@@ -66,20 +66,23 @@ class Run:
             _log.info("resuming %s in phase %s after epoch %d", out, self.at.phase, self.at.epoch)
         self._saved = saved
         self._spent_before = self.at.spent
-        self.folder.open(self.at.records)
-        self.pictures = decode_pictures(dataset.train, config, progress)
-        if teacher is not None:
-            guide = teacher.symbols_of(self.pictures.part, progress=progress)
-            self.pictures = dataclasses.replace(self.pictures, guide=guide)
+        self.teacher = teacher
 
     def train(self) -> Path:
         """Both phases; returns the checkpoint's path."""
         if self.at.phase == "done":
+            if not self.folder.checkpoint.exists():
+                raise CheckpointError(
+                    f"{self.folder.path} is finished, but its ckpt.pt is gone; train into another "
+                    "--out, or remove the folder"
+                )
             _log.info("%s is finished already; a new run needs another --out", self.folder.path)
             return self.folder.checkpoint
+        self.folder.open(self.at.records)
+        pictures = self._pictures()
         if self.at.phase == "select":
             try:
-                parts = self.pictures.carve(self.config.val_per_class, self.config.seed)
+                parts = pictures.carve(self.config.val_per_class, self.config.seed)
             except DataError as error:
                 _log.warning("%s; all %d epochs are used", error, self.config.epochs)
             else:
@@ -88,14 +91,23 @@ class Run:
             self.at.epochs = self.at.best_epoch or self.config.epochs
             self._saved = None
             if self.at.best_epoch:
-                self.at.metrics["val_map"] = self.at.best_map
+                # Of the network that chose the epochs: that of the refit has seen these pictures.
+                self.at.metrics["selection_map"] = self.at.best_map
                 self.at.metrics["epochs"] = float(self.at.best_epoch)
-        self._phase(self.pictures, None)
+        self._phase(pictures, None)
         self.at.phase = "done"
         with deferred_interrupt():
             self._save_state(None)
         self.folder.close()
         return self.folder.checkpoint
+
+    def _pictures(self) -> Pictures:
+        """The decoded training pictures, with the teacher's codes of them if there is one."""
+        pictures = decode_pictures(self.dataset.train, self.config, self.progress)
+        if self.teacher is not None:
+            guide = self.teacher.symbols_of(pictures.part, progress=self.progress)
+            pictures = dataclasses.replace(pictures, guide=guide)
+        return pictures
 
     def _phase(self, training: Pictures, held_out: Pictures | None) -> None:
         """Train from the start, or from the saved state, to the end of this phase."""
@@ -122,7 +134,8 @@ class Run:
             try:
                 losses = method.epoch(data, self.at.epoch, self.at.epochs)
             except KeyboardInterrupt:
-                if not self.folder.checkpoint.exists():  # stopped in the very first epoch
+                # Stopped in the very first epoch: what there is of it.
+                if writes_codes and not self.folder.checkpoint.exists():
                     self.folder.save_checkpoint(method.model, self.at)
                 raise
             self._check_losses(losses)
@@ -132,7 +145,7 @@ class Run:
                 score = self._validate(method, training, held_out)
             seconds = agree(time.monotonic() - began)
             self.folder.record(self.at, losses, score, seconds)
-            self._save(method)
+            self._save(method, score, usable=writes_codes)
             self._shorten(seconds, least=self.at.epoch + (not writes_codes))
             bar.total = self.at.epochs
             shown = {step: f"{terms['loss']:.4g}" for step, terms in losses.items()}
@@ -180,10 +193,11 @@ class Run:
             self.at.epochs = ends
             _log.info("time budget: %s ends after epoch %d", self.at.phase, self.at.epochs)
 
-    def _save(self, method: Method) -> None:
-        """Write the usable checkpoint, then the state to resume from."""
+    def _save(self, method: Method, score: float | None, *, usable: bool) -> None:
+        """Write the checkpoint, where its codes have been trained yet, then the state."""
         with deferred_interrupt():
-            self.folder.save_checkpoint(method.model, self.at)
+            if usable:
+                self.folder.save_checkpoint(method.model, self.at, score)
             self._save_state(method.state_dict())
 
     def _save_state(self, method: dict[str, Any] | None) -> None:
@@ -216,6 +230,8 @@ def fit(
         Path of ``ckpt.pt``.
 
     Raises:
+        CheckpointError: The folder's run is finished and its checkpoint gone, or its state is
+            damaged.
         ConfigError: The folder holds a run with other settings, or of other data, labels, start
             weights or weights of the teacher.
         DataError: Nothing to train on.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from dsah_infer import __version__
 from dsah_infer.contract import CodeContract
 from dsah_infer.errors import DataError, SpaceMismatchError, UsageError
 from dsah_train.artefacts import Artefact, EncodedPart, OnError
-from dsah_train.data import Dataset, decode_masks
+from dsah_train.data import Dataset, Part, decode_masks
 from dsah_train.metrics import (
     Evaluation,
     OpenSetReport,
@@ -37,7 +38,8 @@ class Measurement:
     """What was measured, on what, of which artefact.
 
     Attributes:
-        artefact: File name, method, bits, fingerprint, space, ... of the evaluated artefact.
+        artefact: File name, method, bits, fingerprint, space, ... of the evaluated artefact, and
+            what its backbone started from.
         gallery_artefact: The same of the one that encoded the gallery.
         config: Settings of the training run; empty for an exported graph.
         data: Name, protocol, seed, sizes, class names, note, skipped pictures, names of the
@@ -118,6 +120,7 @@ def measure(
         trained = artefact
     for model in (trained, searched) if gallery_artefact else (trained,):
         check_unseen_classes(dataset, model)
+    stored = {n: _stored_prefix(contract, n) for n in prefixes}
     dataset, left_out = leave_out_trained(dataset, trained)
     # The ranker weighs bits; ordinal codes have several activations for each.
     query = artefact.encode(
@@ -134,13 +137,10 @@ def measure(
         )
     saliency = None
     if contract.has_saliency and query.part.masks is not None:
-        maps = artefact.saliency(query.part)
-        if maps is None:
-            raise DataError(f"{artefact.path} gave no saliency, though its contract promises it")
-        saliency = score_saliency(maps, decode_masks(query.part, contract.pixels).astype(bool))
+        saliency = _attention(artefact, query.part, on_error)
     return Measurement(
-        artefact=_describe(artefact),
-        gallery_artefact=_describe(searched),
+        artefact=_describe(artefact, trained),
+        gallery_artefact=_describe(searched, trained if searched is artefact else searched),
         config={} if trained.config is None else dataclasses.asdict(trained.config),
         data={
             "name": dataset.name,
@@ -158,11 +158,12 @@ def measure(
             *codes,
             bits=bits,
             symbol_bits=symbol_bits,
+            arity=contract.arity,
             topk=topk,
             same_items=_same_items(query, gallery),
             query_activations=query.activations,
         ),
-        prefixes={n: _prefix_map(query, gallery, contract, n) for n in prefixes},
+        prefixes={n: _prefix_map(query, gallery, contract, kept) for n, kept in stored.items()},
         open_set=open_set,
         saliency=saliency,
         query=query,
@@ -170,7 +171,26 @@ def measure(
     )
 
 
-def _describe(artefact: Artefact) -> dict[str, Any]:
+def _attention(artefact: Artefact, part: Part, on_error: OnError) -> SaliencyScore | None:
+    """Saliency against the masks that the model's crop leaves something of; None without any."""
+    masks = decode_masks(part, artefact.contract.pixels, on_error=on_error).astype(bool)
+    inside = np.flatnonzero(masks.any(axis=(1, 2)))
+    if lost := len(part) - len(inside):
+        first = part.names[int(np.setdiff1d(np.arange(len(part)), inside)[0])]
+        warnings.warn(
+            f"{lost:,} of {len(part):,} masks, such as that of {first}, are empty, unreadable or "
+            "cropped away: these pictures do not count for the pointing game",
+            stacklevel=2,
+        )
+    if not len(inside):
+        return None
+    maps = artefact.saliency(part.subset(inside))
+    if maps is None:
+        raise DataError(f"{artefact.path} gave no saliency, though its contract promises it")
+    return score_saliency(maps, masks[inside])
+
+
+def _describe(artefact: Artefact, trained: Artefact) -> dict[str, Any]:
     c = artefact.contract
     return {
         "file": artefact.path.name,
@@ -182,15 +202,12 @@ def _describe(artefact: Artefact) -> dict[str, Any]:
         "precision": c.precision,
         "space": c.space,
         "fingerprint": c.fingerprint,
+        "start_weights": trained.start_weights,
     }
 
 
-def _prefix_map(
-    query: EncodedPart, gallery: EncodedPart, contract: CodeContract, length: int
-) -> float:
-    """MAP@all of the first ``length`` bits of information."""
-    from dsah_train.nested import truncate_codes
-
+def _stored_prefix(contract: CodeContract, length: int) -> int:
+    """Stored bits that hold the first ``length`` bits of information."""
     stored, rest = divmod(length * contract.bits, contract.info_bits)
     if rest or stored % contract.symbol_bits or not 0 < stored <= contract.bits:
         per_symbol = contract.info_bits // contract.segments
@@ -198,6 +215,15 @@ def _prefix_map(
             f"prefix of {length} bits, allowed: multiples of {per_symbol} up to "
             f"{contract.info_bits}"
         )
+    return stored
+
+
+def _prefix_map(
+    query: EncodedPart, gallery: EncodedPart, contract: CodeContract, stored: int
+) -> float:
+    """MAP@all of the first ``stored`` bits."""
+    from dsah_train.nested import truncate_codes
+
     return mean_average_precision(
         truncate_codes(query.codes, contract.bits, stored),
         query.part.targets,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,11 +99,23 @@ def read_state(out: Path, config: Config, key: Mapping[str, str]) -> dict[str, A
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:  # torch's own words advise to run what is in the file
+        raise CheckpointError(
+            f"{path} is not a training state, or holds objects that could run code; give another "
+            "--out"
+        ) from None
     except Exception as error:
         raise CheckpointError(f"{path} is not readable ({error}); give another --out") from None
-    if state.get("format") != _FORMAT:
+    if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise CheckpointError(f"{path} is not a training state; give another --out")
-    saved = dataclasses.asdict(Config.from_json(state["config"]))
+    try:
+        saved = dataclasses.asdict(Config.from_json(state["config"]))
+        Progress(**state["progress"])
+        state["method"], state["rng"]
+    except (KeyError, TypeError, ConfigError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or of a newer dsah ({error!r}); give another --out"
+        ) from None
     changed = [name for name, value in dataclasses.asdict(config).items() if saved[name] != value]
     differing = [f"other settings ({', '.join(changed)}; see config.json)"] if changed else []
     differing += [WORDS[name] for name, value in key.items() if state.get(name, value) != value]

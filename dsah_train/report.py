@@ -41,12 +41,14 @@ def rows_of(measurement: Measurement) -> list[tuple[str, str]]:
         ("mean bit entropy", f"{e.health.bit_entropy:.3f} bits"),
     ]
     if e.health.constant_bits:
-        rows.append(("constant bits", f"{e.health.constant_bits} of {e.bits}"))
+        rows.append(("constant bits", f"{e.health.constant_bits} of {len(e.health.ones)}"))
     if (s := measurement.saliency) is not None:
         rows += [
             ("pointing game", f"{s.pointing:.4f} (chance {s.area:.4f})"),
             ("saliency mass on the mask", f"{s.mass:.4f} (chance {s.area:.4f})"),
         ]
+        if s.pictures < e.queries:
+            rows.append(("  queries with a mask in view", f"{s.pictures} of {e.queries}"))
     if (o := measurement.open_set) is not None:
         rows += [
             ("MAP, seen on seen", f"{o.seen_on_seen.map:.4f}"),
@@ -92,15 +94,16 @@ def write_report(
         Path of the report.
     """
     out.mkdir(parents=True, exist_ok=True)
-    sections = draw_pictures(measurement, artefact, out) if pictures else []
+    # First: whatever happens to a picture, the figures that took the time are safe.
     write_text(out / "evaluation.json", measurement.to_json() + "\n")
+    sections = draw_pictures(measurement, artefact, out) if pictures else []
     return write_text(out / "report.md", _markdown(measurement, sections))
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a UTF-8 text file, whole or not at all."""
+    """Write a UTF-8 text file, whole or not at all; what is no Unicode in names is escaped."""
     with replacing(path) as stream:
-        stream.write(text.encode("utf-8"))
+        stream.write(text.encode("utf-8", "backslashreplace"))
     return path
 
 
@@ -112,6 +115,10 @@ def _markdown(m: Measurement, sections: list[Section]) -> str:
         f"Codes by `{made['file']}` (fingerprint `{made['fingerprint']}`, space "
         f"`{made['space']}`, {made['size']} px, {made['precision']}).",
     ]
+    if made["start_weights"]:
+        start = made["start_weights"]
+        what = "random weights" if start == "random" else f"ImageNet weights `{start[:12]}`"
+        parts.append(f"The backbone started from {what}.")
     if m.gallery_artefact != made:
         other = m.gallery_artefact
         parts.append(

@@ -78,12 +78,14 @@ def draw_pictures(m: Measurement, artefact: Artefact, out: Path) -> list[Section
     chosen = m.query.part.subset(np.sort(drawn[:SHOWN_MAPS]))
     maps = artefact.saliency(chosen)
     if maps is not None:
-        rule = artefact.contract.pixels
+        rule, masks = artefact.contract.pixels, None
+        if chosen.masks is not None:
+            masks = decode_masks(chosen, rule, on_error="skip").astype(bool)
         saliency_sheet(
             decode_part(chosen, rule, progress=False),
             maps,
             out / "saliency.jpg",
-            masks=None if chosen.masks is None else decode_masks(chosen, rule).astype(bool),
+            masks=masks,
             labels=[_label(m, chosen, i) for i in range(len(chosen))],
         )
         sections.append(Section("Attention", "saliency.jpg", lot))

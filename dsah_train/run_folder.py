@@ -86,13 +86,13 @@ class RunFolder:
             self.log.write(records)
         at.records += len(records)
 
-    def save_checkpoint(self, model: Hasher, at: Progress) -> None:
-        """Write ``ckpt.pt``, usable as it is."""
+    def save_checkpoint(self, model: Hasher, at: Progress, score: float | None = None) -> None:
+        """Write ``ckpt.pt``, usable as it is; ``score`` is this very model's validation MAP."""
         if not is_main():
             return
         metrics = dict(at.metrics)
-        if at.phase == "select" and at.best_epoch:
-            metrics["val_map"] = at.best_map
+        if score is not None:
+            metrics["val_map"] = score
         save_checkpoint(
             self.checkpoint,
             model=model,
@@ -102,6 +102,7 @@ class RunFolder:
             space="" if self.teacher is None else self.teacher.space,
             train_names=self.train_names,
             also_trained_on=(self.teacher and self.teacher.trained_on) or (),
+            start_weights=self.key["weights"],
         )
 
     def save_state(self, at: Progress, method: dict[str, Any] | None) -> None:

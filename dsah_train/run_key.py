@@ -36,7 +36,8 @@ def run_key(
     names = "\n".join((*dataset.class_names, *dataset.train.names))
     targets = dataset.train.targets  # uint8 (n, C); n and C stand in the digest of the names
     return {
-        "data": hashlib.sha256(names.encode()).hexdigest(),
+        # Names of files need not be Unicode, and come with lone surrogates then.
+        "data": hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest(),
         "labels": hashlib.sha256(targets.tobytes()).hexdigest(),
         "weights": "random" if weights is None else weights_digest(weights).hex(),
         "teacher": "" if teacher is None else teacher.fingerprint,

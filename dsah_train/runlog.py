@@ -7,7 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from dsah_infer.errors import DataError
+from dsah_infer.atomic_file import replacing
+from dsah_infer.errors import DataError, install_hint
 
 __all__ = ["RunLog"]
 
@@ -28,7 +29,8 @@ class RunLog:
         self.folder = folder
         self.path = folder / "metrics.jsonl"
         lines = self.path.read_text().splitlines(keepends=True)[:keep] if keep else []
-        self.path.write_text("".join(lines))
+        with replacing(self.path) as file:
+            file.write("".join(lines).encode())
         self.count = len(lines)
         self._writer = _tensorboard(folder)
 
@@ -61,6 +63,6 @@ def _tensorboard(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        _log.info("tensorboard is not installed: no scalars (pip install 'dsah[train]')")
+        _log.info("tensorboard is not installed: no scalars (%s)", install_hint("train"))
         return None
     return SummaryWriter(str(folder / "tensorboard"))

@@ -11,6 +11,7 @@ from torch import Tensor
 from dsah_infer.contract import CodeContract
 from dsah_train.checkpoint import Checkpoint, load_checkpoint
 from dsah_train.config import Config
+from dsah_train.config_checks import nested_lengths
 from dsah_train.data import Part, decode_part
 from dsah_train.encode import encode, symbols_of
 
@@ -70,7 +71,9 @@ class Teacher:
             ConfigError: The student's ``nested`` does not fit them.
         """
         contract = self.contract
-        return student.replace(bits=contract.info_bits, arity=contract.arity)
+        student = student.replace(bits=contract.info_bits, arity=contract.arity)
+        nested_lengths(student)
+        return student
 
     def symbols_of(self, part: Part, *, progress: bool = True) -> Tensor:
         """Symbols of all pictures, decoded by the teacher's own pixel rule.

@@ -46,9 +46,7 @@ class Trained(Protocol):
 
 def name_digest(name: str) -> bytes:
     """`DIGEST_BYTES` bytes that stand for a picture's name."""
-    return hashlib.blake2b(
-        name.encode("utf-8", "surrogateescape"), digest_size=DIGEST_BYTES
-    ).digest()
+    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
 
 
 def leave_out_trained(dataset: Dataset, trained: Trained) -> tuple[Dataset, int]:

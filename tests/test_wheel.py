@@ -127,5 +127,5 @@ def test_training_without_torch_says_what_to_install(fresh: Path, tmp_path: Path
         cwd=tmp_path, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "dsah[train]" in done.stderr
+    assert ".[train]" in done.stderr
     assert "Traceback" not in done.stderr

@@ -103,6 +103,6 @@ def peak_memory(
 
 
 def installed_bytes(python: Path) -> dict[str, int]:
-    """Bytes of what ``pip install 'dsah[cpu]'`` brings, by distribution; Python is not counted."""
+    """Bytes of what ``pip install '.[cpu]'`` brings, by distribution; Python is not counted."""
     sizes: dict[str, int] = json.loads(_output(python, _SIZES))
     return sizes

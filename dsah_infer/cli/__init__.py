@@ -6,10 +6,11 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from dsah_infer import __version__
 from dsah_infer.cli import add, dedup, doctor, encode, index, info, remove, saliency, search
-from dsah_infer.errors import DsahError
+from dsah_infer.errors import DsahError, PictureError, SpaceMismatchError
 
 __all__ = ["main"]
 
@@ -24,6 +25,22 @@ _EXAMPLES = """examples:
 """
 
 
+_OTHER_MODEL = """
+The gallery was made by another file than this model, or by what the file was before it was trained
+or exported anew. Index the pictures anew with this model; or, where it is another precision or a
+student of the gallery's model, add --mix."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Takes options by their full names, and leaves empty lines of @lists out."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
+
+    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
+        return [arg_line] if arg_line.strip() else []
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code: 0, 1 for a failure, 2 for usage, 130 for Ctrl-C."""
     args = _parser().parse_args(argv)
@@ -32,10 +49,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         args.run(args)
+    except SpaceMismatchError as error:
+        advice = "" if getattr(args, "mix", True) else _OTHER_MODEL
+        return _failed(args.verb, f"{error}{advice}", error.exit_code)
+    except PictureError as error:
+        advice = " (--on-error skip leaves such pictures out)" if "on_error" in args else ""
+        return _failed(args.verb, f"{error}{advice}", error.exit_code)
     except DsahError as error:
         return _failed(args.verb, str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _failed(args.verb, "interrupted; no file is half written", INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        kept = str(stop) or "no file is half written"
+        return _failed(args.verb, f"interrupted; {kept}", INTERRUPTED)
     except BrokenPipeError:  # `dsah ... | head` has seen enough
         sys.stderr.close()
         return 1
@@ -45,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="dsah",
         description="Pictures to binary codes to ranked galleries, from one exported model.",
         epilog=_EXAMPLES,

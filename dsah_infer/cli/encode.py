@@ -32,11 +32,13 @@ def run(args: argparse.Namespace) -> None:
     names = options.writable(args.names, args.out, args.model, *args.images) if args.names else None
     paths = options.picture_paths(args.images)
     with options.open_encoder(args, args.model) as encoder:
-        kept, codes = options.encode_paths(encoder, paths, args.on_error)
+        encoded = options.encode_paths(encoder, paths, args.on_error)
         bits = encoder.bits
     with replacing(out) as stream:
-        np.save(stream, codes)
+        np.save(stream, encoded.codes)
     if names is not None:
         with replacing(names) as stream:
-            stream.writelines(f"{path}\n".encode(errors="surrogateescape") for path in kept)
-    print(f"{out}: {len(codes)} codes of {bits} bits")
+            stream.writelines(
+                f"{path}\n".encode(errors="surrogateescape") for path in encoded.paths
+            )
+    print(f"{out}: {len(encoded.codes)} codes of {bits} bits{encoded.skipped}")

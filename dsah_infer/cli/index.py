@@ -4,14 +4,17 @@ examples:
   dsah index photos/ -m model.onnx -o gallery.dsah
   dsah index @list.txt -m model.onnx -o gallery.dsah --on-error raise
 
-The gallery remembers its pictures and its model by paths relative to its own folder.
+The gallery remembers its pictures and its model by paths relative to its own folder. After Ctrl-C
+it holds what was encoded: 'dsah add GALLERY IMAGES --new' goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from dsah_infer.cli import options
+from dsah_infer.errors import IndexFileError, UsageError
 from dsah_infer.gallery import Gallery
 
 
@@ -20,6 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_pictures(parser)
     options.add_model(parser, required=True)
     parser.add_argument("-o", "--out", required=True, metavar="GALLERY", help="output file")
+    parser.add_argument(
+        "--force", action="store_true", help="replace a gallery that holds other pictures as well"
+    )
     options.add_on_error(parser, "skip")
 
 
@@ -27,9 +33,32 @@ def run(args: argparse.Namespace) -> None:
     """Encode all pictures and write the gallery."""
     out = options.writable(args.out, args.model, *args.images)
     paths = options.picture_paths(args.images)
+    if out.exists() and not args.force:
+        _check_replaced(out, paths)
     with options.open_encoder(args, args.model) as encoder:
         gallery = Gallery.new(out, encoder)
-        kept, codes = options.encode_paths(encoder, paths, args.on_error)
-        gallery.put(kept, codes, encoder.contract)
+        # Half a gallery must not take the place of a whole one.
+        resumable = not out.exists()
+        encoded = options.encode_paths(encoder, paths, args.on_error, resumable=resumable)
+        gallery.put(encoded.paths, encoded.codes, encoder.contract)
     gallery.save()
-    print(f"{out}: {len(gallery)} pictures, {gallery.index.bits}-bit codes")
+    print(f"{out}: {len(gallery)} pictures{encoded.skipped}, {gallery.index.bits}-bit codes")
+    if encoded.stopped:
+        raise KeyboardInterrupt(options.goes_on(gallery))
+
+
+def _check_replaced(out: Path, paths: list[Path]) -> None:
+    """Refuse to replace what is no gallery, or one that knows more than this command names.
+
+    Raises:
+        UsageError: It would be lost.
+    """
+    try:
+        old = Gallery.load(out, mmap=True)
+    except IndexFileError as error:
+        raise UsageError(f"{error}; name another output file, or add --force") from None
+    if lost := len(old) - (len(paths) - len(old.unknown(paths))):
+        raise UsageError(
+            f"{out} holds {lost:,} pictures that this command does not name; 'dsah add' keeps "
+            "them, --force drops them"
+        )

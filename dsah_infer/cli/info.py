@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     facts = describe(args.file)
     if args.items:
         gallery = Gallery.load(args.file)
-        facts["pictures"] = [gallery.items[id_] for id_ in sorted(gallery.items)]
+        facts["pictures"] = [gallery.place(gallery.items[id_]) for id_ in sorted(gallery.items)]
     if args.json:
         print(json.dumps(facts, indent=2))
         return

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +18,14 @@ from dsah_infer.errors import DataError, ModelFileError, PictureError, UsageErro
 from dsah_infer.gallery import Gallery
 
 __all__ = [
+    "Encoded",
     "add_mix",
     "add_model",
     "add_on_error",
     "add_pictures",
     "encode_paths",
     "gallery_encoder",
+    "goes_on",
     "open_encoder",
     "picture_paths",
     "shows_progress",
@@ -100,8 +104,11 @@ def picture_paths(images: Sequence[str]) -> list[Path]:
     """The files meant by IMAGES, each once, in the order given; folders in sorted order.
 
     Raises:
-        DataError: A path does not exist, or a folder holds no picture.
+        DataError: A path does not exist, or a folder holds no picture or cannot be listed.
+        UsageError: An empty path, which would mean the current folder.
     """
+    if "" in images:
+        raise UsageError("an empty path among the pictures; '.' means the current folder")
     found: dict[Path, None] = {}
     for given in map(Path, images):
         if given.is_dir():
@@ -119,34 +126,92 @@ def picture_paths(images: Sequence[str]) -> list[Path]:
 
 
 def _pictures_in(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
+    """Pictures below a folder; what is left out there is counted on stderr."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be listed ({error.strerror})")
+
+    others: Counter[str] = Counter()
+    for root, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        linked = [name for name in folders if Path(root, name).is_symlink()]
+        if linked:
+            shown = ", ".join(str(Path(root, name)) for name in linked)
+            print(f"linked folders are not entered: {shown}", file=sys.stderr)
         for name in files:
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+            suffix = Path(name).suffix.lower()
+            if name.startswith("."):
+                continue
+            if suffix in SUFFIXES:
                 yield Path(root, name)
+            else:
+                others[suffix or "no suffix"] += 1
+    if others:
+        kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(others.items()))
+        print(f"{folder}: left out what is no picture by its name: {kinds}", file=sys.stderr)
+
+
+class Encoded(NamedTuple):
+    """What `encode_paths` gives.
+
+    Attributes:
+        paths: The pictures that could be read (n).
+        codes: Their codes, uint8 (n, bytes).
+        unreadable: How many could not.
+        stopped: Whether Ctrl-C ended it before the last picture.
+    """
+
+    paths: list[Path]
+    codes: npt.NDArray[np.uint8]
+    unreadable: int
+    stopped: bool = False
+
+    @property
+    def skipped(self) -> str:
+        """``, 2 unreadable`` where there were any, for the last line of a verb."""
+        return f", {self.unreadable:,} unreadable" if self.unreadable else ""
 
 
 def encode_paths(
-    encoder: Encoder, paths: Sequence[Path], on_error: str
-) -> tuple[list[Path], npt.NDArray[np.uint8]]:
+    encoder: Encoder, paths: Sequence[Path], on_error: str, *, resumable: bool = False
+) -> Encoded:
     """Codes of the readable pictures, and their paths; the others are named on stderr.
+
+    Args:
+        encoder: The model.
+        paths: The pictures.
+        on_error: ``raise`` or ``skip``.
+        resumable: Whether Ctrl-C gives what is encoded so far instead of losing it.
 
     Raises:
         PictureError: With ``on_error="raise"``.
         DataError: No picture could be read.
     """
-    kept, codes = [], []
-    for path, result in encoder.encode_files(
-        paths, on_error="skip" if on_error == "skip" else "raise", progress=shows_progress()
-    ):
-        if isinstance(result, PictureError):
-            print(f"skipped {result}", file=sys.stderr)
-        else:
-            kept.append(Path(path))
-            codes.append(result)
+    codes: list[npt.NDArray[np.uint8]] = []
+    kept, unreadable, stopped = [], 0, False
+    try:
+        for path, result in encoder.encode_files(
+            paths, on_error="skip" if on_error == "skip" else "raise", progress=shows_progress()
+        ):
+            if isinstance(result, PictureError):
+                print(f"skipped {result}", file=sys.stderr)
+                unreadable += 1
+            else:
+                kept.append(Path(path))
+                codes.append(result)
+    except KeyboardInterrupt:
+        stopped = resumable and bool(kept)
+        if not stopped:
+            raise
+        del codes[len(kept) :], kept[len(codes) :]  # it may have come between the two lines
     if not kept:
         raise DataError(f"none of the {len(paths)} pictures could be read")
-    return kept, np.stack(codes)
+    return Encoded(kept, np.stack(codes), unreadable, stopped)
+
+
+def goes_on(gallery: Gallery) -> str:
+    """What to do after a command that Ctrl-C ended between two pictures."""
+    return f"what was encoded is kept; 'dsah add {gallery.path} ... --new' goes on"
 
 
 def shows_progress() -> bool:
@@ -154,19 +219,25 @@ def shows_progress() -> bool:
     return sys.stderr.isatty()
 
 
-def writable(path: str, *inputs: str | None) -> Path:
+def writable(path: str, *inputs: str | None, picture: bool = False) -> Path:
     """``path`` as an output file; asked before the work, not after it.
 
     Args:
         path: The output file.
         inputs: Files that the command reads, or writes too, and that must not be replaced.
+        picture: Whether the command makes pictures, and may replace an older one.
 
     Raises:
-        UsageError: Its folder does not exist, it is a folder, or it is one of the inputs.
+        UsageError: Its folder does not exist or cannot be written to, it is a folder, one of the
+            inputs, or a picture that is there already.
     """
     target = Path(path)
     if any(given and target.resolve() == Path(given).resolve() for given in inputs):
         raise UsageError(f"{target} has another part in this command; name another output file")
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise UsageError(f"{target}: cannot be written; name a file in an existing folder")
+    if not os.access(target.absolute().parent, os.W_OK):
+        raise UsageError(f"{target}: cannot be written; its folder is read-only for you")
+    if target.exists() and target.suffix.lower() in SUFFIXES and not picture:
+        raise UsageError(f"{target} is a picture; name another output file")
     return target

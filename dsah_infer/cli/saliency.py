@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the overlay."""
-    out = options.writable(args.out, args.model, args.image)
+    out = options.writable(args.out, args.model, args.image, picture=True)
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise UsageError(f"-o {out}: allowed are .png, .jpg and .webp")
     with options.open_encoder(args, args.model) as encoder:

@@ -6,12 +6,14 @@ examples:
   dsah search gallery.dsah query.jpg --json
 
 Order is (distance, id) ascending; the distance counts differing bits (symbols of ordinal codes).
+Pictures of one kind often share a code: where more are as near as the last hit, it says how many.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 from dsah_infer.cli import options
 from dsah_infer.errors import UsageError
@@ -28,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, one line per query")
     options.add_model(parser, required=False)
     options.add_mix(parser)
+    options.add_on_error(parser, "raise")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -40,15 +43,20 @@ def run(args: argparse.Namespace) -> None:
     paths = options.picture_paths(args.queries)
     gallery = Gallery.load(args.gallery)
     with options.gallery_encoder(args, gallery) as encoder:
-        results = gallery.search(encoder.encode(paths), args.k, encoder.contract, mix=args.mix)
+        gallery.check(encoder.contract, mix=args.mix)
+        paths, codes, *_ = options.encode_paths(encoder, paths, args.on_error)
+        results = gallery.search(codes, args.k, encoder.contract, mix=args.mix)
         if page is not None:
             write_result_page(page, gallery, encoder, list(zip(paths, results, strict=True)))
-    for path, hits in zip(paths, results, strict=True):
+    for path, code, hits in zip(paths, codes, results, strict=True):
         if args.json:
-            print(json.dumps({"query": str(path), "hits": [vars(hit) for hit in hits]}))
+            found = [vars(hit) | {"path": gallery.place(hit.path)} for hit in hits]
+            print(json.dumps({"query": str(path), "hits": found}))
             continue
         print(path)
         for rank, hit in enumerate(hits, 1):
-            print(f"{rank:5}  distance {hit.distance:3}  {hit.path}")
+            print(f"{rank:5}  distance {hit.distance:3}  {gallery.place(hit.path)}")
+        if hits and len(hits) < (near := gallery.index.count(code[None], hits[-1].distance)[0]):
+            print(f"       {near:,} pictures are within distance {hits[-1].distance}")
     if page is not None:
-        print(f"wrote {page}")
+        print(f"wrote {page}", file=sys.stderr if args.json else sys.stdout)

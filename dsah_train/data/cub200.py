@@ -21,6 +21,10 @@ def _load(source: Source, protocol: str, split_seed: int) -> Dataset:
         raise DataError(f"{source.path}: {', '.join(LISTS[:3])} do not number the same pictures")
     class_ids = sorted(names, key=int)
     order = {number: index for index, number in enumerate(class_ids)}
+    if strange := sorted(set(labels.values()) - set(order)):
+        raise DataError(f"{source.path}: classes.txt does not name the classes {strange[:5]}")
+    if strange := sorted(set(split.values()) - {"0", "1"}):
+        raise DataError(f"{source.path}: train_test_split.txt holds {strange[:5]}, allowed: 0, 1")
 
     def part(flag: str) -> Part:
         ids = [number for number in images if split[number] == flag]
@@ -44,7 +48,7 @@ def _load(source: Source, protocol: str, split_seed: int) -> Dataset:
 def _table(tails: Tails, name: str) -> dict[str, str]:
     """A list file, one ``<number> <value>`` per line, in the order of the file."""
     rows = [line.split(maxsplit=1) for line in tails.text(name)]
-    if any(len(row) != 2 or not row[0].isdigit() for row in rows):
+    if not rows or any(len(row) != 2 or not row[0].isdecimal() for row in rows):
         raise DataError(f"{tails.source.path}: {name} is not lines of '<number> <value>'")
     return {number: value.strip() for number, value in rows}
 

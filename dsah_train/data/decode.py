@@ -102,19 +102,33 @@ def decode_part(
     return (pixels if len(kept) == len(part) else pixels[chosen]), chosen
 
 
-def decode_masks(part: Part, rule: PixelRule) -> Pixels:
+def decode_masks(part: Part, rule: PixelRule, *, on_error: str = "raise") -> Pixels:
     """Masks of a part as the model sees its pictures: uint8 0/1, shape (n, S, S).
+
+    Args:
+        part: Pictures with masks.
+        rule: The pixel rule. What its crop cuts off is gone from a mask, perhaps all of it.
+        on_error: Whether an unreadable mask is an error (``raise``) or is named and left empty
+            (``skip``).
 
     Raises:
         DataError: The data set has no masks.
+        PictureError: An unreadable mask (``raise``); names its picture.
     """
     if part.masks is None:
         raise DataError(
             "this data has no masks; masks/ beside train/ and query/, or embedded:marks, has them"
         )
     read: Callable[[int], bytes] = part.masks
-    masks = np.empty((len(part), rule.size, rule.size), dtype=np.uint8)
+    masks = np.zeros((len(part), rule.size, rule.size), dtype=np.uint8)
     for index, name in enumerate(part.names):
-        # The rule that shapes the picture shapes its mask, so the two stay aligned.
-        masks[index] = load_picture(read(index), rule, name=f"mask of {name}")[..., 0] > 127
+        what = f"mask of {name}"
+        try:
+            # The rule that shapes the picture shapes its mask, so the two stay aligned.
+            masks[index] = load_picture(read(index), rule, name=what)[..., 0] > 127
+        except (OSError, DataError, PictureError) as error:
+            known = error if isinstance(error, PictureError) else PictureError(what, str(error))
+            if on_error == "raise":
+                raise known from None
+            tqdm.write(f"skipped {known}")
     return masks

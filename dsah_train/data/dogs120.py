@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dsah_infer.errors import DataError
 from dsah_train.data.official import OfficialSet, Tails, listed_part, load_mat
 from dsah_train.data.records import Dataset, Part, one_hot
 from dsah_train.data.sources import Source
@@ -19,8 +20,7 @@ LEAK_NOTE = (
 
 def _load(source: Source, protocol: str, split_seed: int) -> Dataset:
     tails = Tails(source)
-    lists = {name: load_mat(tails, f"{name}_list.mat") for name in ("train", "test")}
-    files = {name: [str(row[0][0]) for row in mat["file_list"]] for name, mat in lists.items()}
+    files = {name: _listed(tails, f"{name}_list.mat") for name in ("train", "test")}
     # A folder is called n02085620-Chihuahua; its WordNet number sorts as the official labels do.
     folders = sorted({file.split("/", 1)[0] for names in files.values() for file in names})
     classes = tuple(folder.split("-", 1)[-1] for folder in folders)
@@ -42,6 +42,19 @@ def _load(source: Source, protocol: str, split_seed: int) -> Dataset:
         multi_label=False,
         note=LEAK_NOTE,
     )
+
+
+def _listed(tails: Tails, name: str) -> list[str]:
+    """Paths of an official list: a column of cells with one text each."""
+    try:
+        files = [str(row[0][0]) for row in load_mat(tails, name)["file_list"]]
+    except (KeyError, IndexError, TypeError) as error:
+        raise DataError(
+            f"{tails.source.path}: {name} is not the published list ({error!r})"
+        ) from error
+    if not files:
+        raise DataError(f"{tails.source.path}: {name} names no pictures")
+    return files
 
 
 DOGS120 = OfficialSet(

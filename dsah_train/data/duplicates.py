@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable
 
+from dsah_infer.errors import DataError
 from dsah_train.data.records import Dataset, Part
 
 __all__ = ["find_duplicates"]
@@ -18,12 +19,20 @@ def find_duplicates(
 ) -> tuple[tuple[str, str], ...]:
     """Queries whose bytes occur in train or gallery: (query name, first such name), in query order.
 
+    Pictures that cannot be read have no twins: who decodes them names them.
+
     Args:
         dataset: The data set to look through.
         key: Cheap value by picture name that equal files share (size, checksum): only pictures
             whose value occurs on both sides are read and hashed. None reads all of them.
     """
-    cheap = key or (lambda name: 0)
+
+    def cheap(name: str) -> Hashable:
+        try:
+            return key(name) if key else 0
+        except OSError:  # a dangling link
+            return None
+
     searched: dict[Hashable, list[Place]] = defaultdict(list)
     known: set[str] = set()
     for part in (dataset.train, dataset.gallery):
@@ -35,10 +44,11 @@ def find_duplicates(
     for index, name in enumerate(dataset.query.names):
         asked[cheap(name)].append((name, dataset.query, index))
     pairs = []
-    for value in asked.keys() & searched.keys():
+    for value in (asked.keys() & searched.keys()) - {None}:
         by_digest: dict[bytes, list[str]] = defaultdict(list)
         for place in searched[value]:
-            by_digest[_digest(place)].append(place[0])
+            if digest := _digest(place):
+                by_digest[digest].append(place[0])
         for place in asked[value]:
             if twins := by_digest.get(_digest(place)):
                 pairs.append((place[0], min(twins)))
@@ -47,5 +57,9 @@ def find_duplicates(
 
 
 def _digest(place: Place) -> bytes:
+    """SHA-256 of a picture's file; empty where it cannot be read."""
     _, part, index = place
-    return hashlib.sha256(part.read(index)).digest()
+    try:
+        return hashlib.sha256(part.read(index)).digest()
+    except (OSError, DataError):
+        return b""

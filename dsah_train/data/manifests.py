@@ -42,7 +42,8 @@ def read_manifest(path: Path, *, split_seed: int = 0) -> Dataset:
 
     Raises:
         DataError: Missing or empty file, an unreadable line, an unknown split, a missing picture,
-            a picture without label, or one that is both a query and searched.
+            a picture without label, one that is both a query and searched, or a class without
+            training pictures.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such manifest")
@@ -59,6 +60,7 @@ def read_manifest(path: Path, *, split_seed: int = 0) -> Dataset:
         parts = {name: _part(path, rows, classes, name) for name in PARTS}
         train, query = parts["train"], parts["query"]
         gallery = parts["gallery"] if len(parts["gallery"]) else train
+        _check_classes(path, parts, classes)
     else:
         train, query = draw_query(_part(path, rows, classes, ""), classes, seed=split_seed)
         gallery, protocol = train, "manifest-drawn"
@@ -104,7 +106,7 @@ def _json_rows(path: Path) -> list[Row]:
             continue
         try:
             entry = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path}, line {number}: not JSON ({error})") from None
         if not isinstance(entry, dict):
             raise DataError(f"{path}, line {number}: expected an object with path and label")
@@ -140,6 +142,18 @@ def _check(path: Path, rows: list[Row]) -> None:
                 "and gallery, but a query in nothing else"
             )
         known.add(row.split)
+
+
+def _check_classes(path: Path, parts: dict[str, Part], classes: tuple[str, ...]) -> None:
+    """Refuse what class folders refuse: classes that are asked for and never trained on."""
+    trained = parts["train"].targets.any(axis=0)
+    for name in ("query", "gallery"):
+        unknown = np.flatnonzero(parts[name].targets.any(axis=0) & ~trained)
+        if len(parts["train"]) and unknown.size:
+            raise DataError(
+                f"{path}: classes {[classes[i] for i in unknown]} of split {name} have no training "
+                "pictures; name some (protocol open-set:CLASS holds them out of training)"
+            )
 
 
 def _part(path: Path, rows: list[Row], classes: tuple[str, ...], split: str) -> Part:

@@ -52,6 +52,8 @@ def _load(source: Source, protocol: str, split_seed: int) -> Dataset:
     tails = Tails(source)
     listed = next(name for name in _LISTS if tails.has(name))
     images = [line.strip().replace("\\", "/") for line in tails.text(listed)]
+    if not images:
+        raise DataError(f"{source.path}: {listed} names no pictures")
     targets = np.stack([_column(tails, concept, len(images)) for concept in CONCEPTS], axis=1)
     used = np.flatnonzero(targets.any(axis=1))
     places = [tails.find(images[i]) for i in used]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsah_infer.errors import DataError, MissingDependencyError, UsageError
+from dsah_infer.errors import DataError, MissingDependencyError, UsageError, install_hint
 from dsah_train.data.classfolders import Reader
 from dsah_train.data.records import Part
 from dsah_train.data.sources import FolderSource, JoinedSource, Source, open_source
@@ -129,7 +129,7 @@ def load_mat(tails: Tails, name: str) -> dict[str, npt.NDArray[Any]]:
         from scipy.io import loadmat
     except ImportError as error:
         raise MissingDependencyError(
-            f"{name} is a MATLAB file, which scipy reads: pip install 'dsah[train]'"
+            f"{name} is a MATLAB file, which scipy reads: {install_hint('train')}"
         ) from error
     data = tails.source.read(tails.need(name))
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from dsah_infer.errors import UsageError
 from dsah_train.data.records import Dataset
 
-__all__ = ["HELD_FRACTION", "held_classes", "hold_out"]
+__all__ = ["HELD_FRACTION", "are_named", "held_classes", "hold_out"]
 
 #: Share of the classes held out where no number is given: 5 of the 17 flowers.
 HELD_FRACTION = 0.3
@@ -48,7 +48,7 @@ def hold_out(dataset: Dataset, which: str = "", *, seed: int = 0) -> Dataset:
         protocol=f"open-set:{','.join(names[i] for i in unseen)}@{dataset.protocol}",
         seen=tuple(i for i in range(len(names)) if i not in unseen),
         unseen=tuple(unseen),
-        drawn=dataset.drawn or not _are_named(which),
+        drawn=dataset.drawn or not are_named(which),
     )
 
 
@@ -63,7 +63,7 @@ def held_classes(class_names: Sequence[str], which: str = "", *, seed: int = 0) 
     Raises:
         UsageError: An unknown class.
     """
-    if _are_named(which):
+    if are_named(which):
         wanted = [name.strip() for name in which.split(",") if name.strip()]
         unknown = sorted(set(wanted) - set(class_names))
         if unknown:
@@ -74,6 +74,6 @@ def held_classes(class_names: Sequence[str], which: str = "", *, seed: int = 0) 
     return sorted(int(index) for index in order[:count])
 
 
-def _are_named(which: str) -> bool:
-    """Whether classes are named, not drawn."""
-    return bool(which) and not which.isdigit()
+def are_named(which: str) -> bool:
+    """Whether ``which`` of `hold_out` names classes, so that none are drawn."""
+    return bool(which) and not (which.isascii() and which.isdigit())

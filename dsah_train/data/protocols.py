@@ -53,7 +53,7 @@ def split_open_set(protocol: str | None) -> tuple[str | None, str | None]:
 def describe_protocols() -> str:
     """One line per official protocol, for help texts and documents."""
     return "\n".join(
-        f"{known.name}:{variant}: {text}"
+        f"{f'{known.name}:{variant}':<23} {text}"
         for known in OFFICIAL_SETS.values()
         for variant, text in known.protocols.items()
     )

@@ -99,6 +99,9 @@ class Dataset:
                 f"{self.name}: {len(self.class_names)} class ({', '.join(self.class_names)}); "
                 "retrieval needs at least two: one folder of pictures per class"
             )
+        for name in self.class_names:  # they go into contracts and graphs, which hold UTF-8
+            if any("\ud800" <= letter <= "\udfff" for letter in name):
+                raise DataError(f"{self.name}: class name {name!r} is not Unicode text; rename it")
         for part, pictures in self.parts.items():
             if not len(pictures):
                 raise DataError(f"{self.name}: the {part} part holds no pictures")

@@ -7,6 +7,7 @@ ever extracted to disk.
 
 from __future__ import annotations
 
+import lzma
 import os
 import stat
 import tarfile
@@ -30,6 +31,18 @@ MAX_RATIO = 200
 RATIO_FREE_BYTES = 8 << 20
 #: A compressed tar has no random access, so its files are kept in memory.
 MAX_TAR_BYTES = 4 << 30
+
+
+#: What zipfile and the decompressors behind it raise for damaged or strange archives.
+_UNREADABLE_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,  # NotImplementedError among them: a newer format, another compression
+)
 
 
 class Source(ABC):
@@ -67,7 +80,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         raise DataError(f"{place}: no such file or folder")
     if zipfile.is_zipfile(place):
         return ZipSource(place)
-    if tarfile.is_tarfile(place):
+    if _is_tar(place):
         return TarSource(place)
     raise DataError(f"{place}: neither a folder nor a readable zip or tar archive")
 
@@ -103,7 +116,7 @@ class ZipSource(Source):
         self._open: tuple[int, zipfile.ZipFile] | None = None
         try:
             infos = [info for info in self._archive().infolist() if not info.is_dir()]
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except _UNREADABLE_ZIP as error:
             raise DataError(f"{path}: not a readable zip archive ({error})") from error
         for info in infos:
             _check_path(path, info.filename)
@@ -125,7 +138,7 @@ class ZipSource(Source):
     def read(self, name: str) -> bytes:
         try:
             return self._archive().read(self._infos[name])
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
+        except _UNREADABLE_ZIP as error:
             raise DataError(f"{self.path}: cannot read {name!r} ({error})") from error
 
     def key(self, name: str) -> Hashable:
@@ -213,6 +226,13 @@ class JoinedSource(Source):
         # Sizes alone: a checksum that only some of the sources know would part equal files.
         key = source.key(inside)
         return key[0] if isinstance(key, tuple) else key
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(path)
+    except EOFError:  # compressed, and cut off in its first block
+        return False
 
 
 def _is_plain_tar(path: Path) -> bool:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dsah_infer.errors import DataError, MissingDependencyError
+from dsah_infer.errors import DataError, MissingDependencyError, install_hint
 from dsah_train import require_torch
 from dsah_train.data.official import Tails
 
@@ -62,6 +62,6 @@ def laid_out(
             ) from error
         except ImportError as error:
             raise MissingDependencyError(
-                f"{tails.source.path}: torchvision reads {', '.join(files)} with {error.name}: pip "
-                "install 'dsah[train]'"
+                f"{tails.source.path}: torchvision reads {', '.join(files)} with {error.name}: "
+                f"{install_hint('train')}"
             ) from error

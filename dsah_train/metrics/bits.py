@@ -25,7 +25,7 @@ class CodeHealth:
         constant_bits: Bits that are the same in every code.
         correlation: Mean |Pearson correlation| over pairs of different, non-constant bits.
         bit_entropy: Mean over bits of the binary entropy of p, in bits (0 to 1).
-        ones: Share of ones of each bit.
+        ones: Share of ones of each bit that carries information.
     """
 
     codes: int
@@ -38,13 +38,18 @@ class CodeHealth:
     ones: tuple[float, ...]
 
 
-def code_health(codes: npt.NDArray[np.uint8], bits: int) -> CodeHealth:
+def code_health(
+    codes: npt.NDArray[np.uint8], bits: int, *, symbol_bits: int = 1, arity: int | None = None
+) -> CodeHealth:
     """Balance, correlation, entropy and distinct codes of packed codes.
 
     Args:
         codes: Packed codes, uint8 (n, ceil(bits / 8)), n >= 1. Ordinal codes are judged by
-            their stored bits.
+            their stored bits, without those that no symbol of their arity sets.
         bits: Stored bits of one code.
+        symbol_bits: Bits of one symbol; 1 for sign codes.
+        arity: Values of one symbol; None takes 2**symbol_bits. Eight take 4 bits of which the
+            first is always 0.
 
     Returns:
         The statistics of `CodeHealth`.
@@ -54,7 +59,9 @@ def code_health(codes: npt.NDArray[np.uint8], bits: int) -> CodeHealth:
     """
     codes = check_codes(codes, bits)
     _, counts = np.unique(codes, axis=0, return_counts=True)
-    values = unpack_bits(codes, bits).astype(np.float64)
+    unused = symbol_bits - ((arity or 1 << symbol_bits) - 1).bit_length()
+    used = np.arange(bits) % symbol_bits >= unused
+    values = unpack_bits(codes, bits)[:, used].astype(np.float64)
     ones = values.mean(axis=0)
     varying = (ones > 0) & (ones < 1)
     correlation = 0.0

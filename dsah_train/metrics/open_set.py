@@ -27,8 +27,9 @@ class OpenSetReport:
         unseen_on_unseen: Queries of held-out classes on the gallery of held-out classes.
         unseen_on_all: The same queries on the whole gallery: the hard case of production.
         unseen_on_seen_false_hits: Mean number of gallery items of trained classes within
-            distance 2 of an unseen query. Nothing there is relevant, so MAP says nothing; a
-            system that should answer "none of these" wants 0.
+            distance 2 of an unseen query that share no label with it. With one label each nothing
+            there is relevant, so MAP says nothing; a system that should answer "none of these"
+            wants 0.
     """
 
     seen_on_seen: Evaluation
@@ -90,11 +91,13 @@ def open_set_report(
     every = np.ones(len(gallery_codes), dtype=bool)
     index = HammingIndex(bits, symbol_bits=symbol_bits)
     index.add(gallery_codes[~unseen_item])
-    limits, _, _ = index.range_search(query_codes[unseen_query], LOOKUP_RADIUS)
+    limits, _, near = index.range_search(query_codes[unseen_query], LOOKUP_RADIUS)
+    asked = np.repeat(query_targets[unseen_query], np.diff(limits), axis=0)
+    false = ~(asked & gallery_targets[~unseen_item][near]).any(axis=1)
     return OpenSetReport(
         seen_on_seen=evaluate(~unseen_query, ~unseen_item),
         seen_on_all=evaluate(~unseen_query, every),
         unseen_on_unseen=evaluate(unseen_query, unseen_item),
         unseen_on_all=evaluate(unseen_query, every),
-        unseen_on_seen_false_hits=float(np.diff(limits).mean()),
+        unseen_on_seen_false_hits=float(false.sum() / unseen_query.sum()),
     )

@@ -30,6 +30,7 @@ def evaluate_codes(
     *,
     bits: int,
     symbol_bits: int = 1,
+    arity: int | None = None,
     topk: tuple[int, ...] = (100, 1000, 5000),
     same_items: npt.NDArray[np.int64] | None = None,
     query_activations: npt.NDArray[np.float32] | None = None,
@@ -43,6 +44,7 @@ def evaluate_codes(
         gallery_targets: Multi-hot labels, uint8 (n, C).
         bits: Stored bits of one code.
         symbol_bits: Bits of one symbol; 1 for sign codes.
+        arity: Values of one symbol; None takes 2**symbol_bits.
         topk: Cut-offs for MAP@k and precision@N; those beyond the gallery are left out.
         same_items: Gallery row of each query itself, -1 for none, int64 (m,); left out.
         query_activations: float32 (m, bits) of sign codes, for the asymmetric MAP.
@@ -126,7 +128,7 @@ def evaluate_codes(
         by_radius=by_radius,
         relevant_distances=tuple(table["hits_within"].sum(axis=0).tolist()),
         irrelevant_distances=tuple((table["within"] - table["hits_within"]).sum(axis=0).tolist()),
-        health=code_health(gallery_codes, bits),
+        health=code_health(gallery_codes, bits, symbol_bits=symbol_bits, arity=arity),
         average_precision=tuple(ap.tolist()),
         average_precision_expected=tuple(ties.expected.tolist()),
     )

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsah_infer.contract import check_codes, unpack_bits
-from dsah_infer.errors import MissingDependencyError, UsageError
+from dsah_infer.errors import MissingDependencyError, UsageError, install_hint
 from dsah_train.plots.style import COLOURS, INK, MARKERS, MUTED, axes, save
 
 __all__ = ["code_map"]
@@ -49,7 +49,7 @@ def code_map(
         from sklearn.manifold import TSNE
     except ImportError:
         raise MissingDependencyError(
-            "the code map needs scikit-learn: pip install 'dsah[train]'"
+            f"the code map needs scikit-learn: {install_hint('train')}"
         ) from None
     codes = check_codes(codes, bits)
     if labels.shape != (len(codes),):
@@ -63,7 +63,9 @@ def code_map(
     symbols = unpack_bits(points[:, :-1].astype(np.uint8), bits).reshape(
         len(points), -1, symbol_bits
     )
-    far = (symbols[:, None] != symbols[None]).any(axis=-1).sum(axis=-1).astype(np.float32)
+    # Row by row: all pairs of long codes at once would take gigabytes.
+    far = np.stack([(symbols != one).any(axis=-1).sum(axis=-1) for one in symbols])
+    far = far.astype(np.float32)
     if len(points) > 3:
         place = TSNE(
             metric="precomputed",

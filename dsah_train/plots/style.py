@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsah_infer.atomic_file import replacing
-from dsah_infer.errors import MissingDependencyError
+from dsah_infer.errors import MissingDependencyError, install_hint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def axes(
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingDependencyError("plots need matplotlib: pip install 'dsah[train]'") from None
+        raise MissingDependencyError(f"plots need matplotlib: {install_hint('train')}") from None
     # A Figure of its own, not pyplot: no global state, no display, safe in threads.
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -92,6 +92,10 @@ def plain_ticks(axis: Axis, *, minor: bool = False) -> None:
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure as PNG, whole or not at all; equal figures give equal bytes."""
+    for cell in figure.axes:
+        legend = cell.get_legend()
+        for text in (*cell.texts, *(legend.get_texts() if legend else ())):
+            text.set_parse_math(False)  # a class may be called $x$: names are no formulas
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as stream:

@@ -28,6 +28,7 @@ def record(
     note="",
     drawn=None,
     names="split",
+    start="",
     **config,
 ):
     """A run folder holding the evaluation of noisy class codes; returns its path.
@@ -51,7 +52,7 @@ def record(
     }
     if names is not None:
         data["query_names"] = [f"{names}{split if drawn is None else drawn}/{i}" for i in range(20)]
-    run = folder / f"{method}-{bits}-{seed}-{split}-{noise}-{name}-{len(config)}"
+    run = folder / f"{method}-{bits}-{seed}-{split}-{noise}-{name}-{len(config)}{start}"
     (run / "evaluation").mkdir(parents=True)
     (run / "evaluation" / "evaluation.json").write_text(
         json.dumps(
@@ -62,6 +63,7 @@ def record(
                     "method": method,
                     "bits": bits,
                     "fingerprint": run.name,
+                    **({"start_weights": start} if start else {}),
                 },
                 "config": {"method": method, "bits": bits, "seed": seed, **config},
                 "data": data,
@@ -93,6 +95,26 @@ def test_seeds_are_one_group_and_settings_are_not(tmp_path):
     first = groups[0]
     assert first.map.values == tuple(run.evaluation.map for run in first.runs)
     assert first.map.std == pytest.approx(np.std(first.map.values, ddof=1))
+
+
+def test_other_start_weights_are_another_experiment(tmp_path):
+    paths = [
+        record(tmp_path, "csq", 16, seed=seed, start=start)
+        for seed, start in ((0, "0a" * 32), (1, "random"), (2, "0a" * 32), (3, ""))
+    ]
+    assert [(g.name, len(g.runs)) for g in groups_of(*paths[:3])] == [
+        ("csq start_weights=0a0a0a0a0a0a", 2),
+        ("csq start_weights=random", 1),
+    ]
+    # A version that did not keep them is taken to agree.
+    assert [len(g.runs) for g in groups_of(paths[0], paths[2], paths[3])] == [3]
+
+
+def test_models_of_equal_seeds_are_no_spread_over_seeds(tmp_path):
+    one, other = (record(tmp_path, "csq", 16, noise=noise) for noise in (0.1, 0.2))
+    with pytest.warns(UserWarning, match="same settings and seeds"):
+        (group,) = groups_of(one, other)
+    assert len(group.runs) == 2
 
 
 def test_gain_is_paired_over_splits_and_averaged_over_seeds(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import re
@@ -11,9 +12,10 @@ import pytest
 import yaml
 
 from dsah_infer.errors import ConfigError
-from dsah_train.__main__ import build_parser, config_from
+from dsah_train.__main__ import build_parser, config_from, seconds
 from dsah_train.config import METHODS, Config
 from dsah_train.config_file import read_file
+from dsah_train.data.protocols import describe_protocols
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -151,8 +153,54 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="got list"):
         read_file(tmp_path / "list.json")
     (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"broken\.json"):
-        read_file(tmp_path / "broken.json")
+    for name, text in (
+        ("broken.json", "{"),
+        ("deep.json", "[" * 100_000),
+        ("broken.yaml", "a: [1\nb"),
+        ("words.yaml", "# Title\n\n- *bold*: `x`\n"),
+        ("twice.yaml", "lambda: 1\nlambda_: 2\n"),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ConfigError, match=re.escape(name)):
+            read_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ["3e2", "3.0e2", "3.e+2", "+300", "300.0", "3.0E+2", ".3e3"])
+def test_numbers_of_files_are_numbers(text: str, tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text(f"clip: {text}\n")
+    assert read_file(tmp_path / "my.yaml")["clip"] == 300
+
+
+def test_text_settings_stay_text_on_the_command_line() -> None:
+    line = ["fit", "--data", "x", "--out", "y", "--set"]
+    for given in ("nested=48", 'nested="48"'):
+        assert config_from(build_parser().parse_args([*line, given])).nested == "48"
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e999h", "0", "-5", "x"])
+def test_durations_are_finite(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="no duration"):
+        seconds(text)
+
+
+@pytest.mark.parametrize("name", ["seed", "split_seed"])
+@pytest.mark.parametrize("value", [-1, 2**31])
+def test_seeds_are_in_range(name: str, value: int) -> None:
+    with pytest.raises(ConfigError, match=f"{name} = {value}, allowed: 0 to"):
+        Config(**{name: value})
+
+
+def test_the_lengths_of_a_student_end_with_its_teachers() -> None:
+    student = Config(method="dagh", teacher="t.pt", nested="6,12")  # bits are not known yet
+    assert student.replace(bits=12).lengths == (6, 12)
+
+
+def test_help_names_every_protocol(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("fit", "evaluate"):
+        with pytest.raises(SystemExit):
+            build_parser().parse_args([verb, "--help"])
+        shown = capsys.readouterr().out
+        assert all(line.strip() in shown for line in describe_protocols().splitlines())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -27,7 +28,9 @@ from dsah_train.data import (
     one_hot,
 )
 from dsah_train.data.records import join
-from dsah_train.data.splits import draw_per_class
+from dsah_train.data.splits import draw_per_class, draw_query
+from dsah_train.run_key import run_key
+from dsah_train.trained_on import name_digest
 
 
 def picture(shade: int, size: int = 20, kind: str = "PNG") -> bytes:
@@ -194,6 +197,59 @@ def test_rare_concepts_draw_first() -> None:
         assert draw_per_class(targets, [10, 3], seed=seed).size == 13
 
 
+@given(
+    rows=st.lists(st.sets(st.integers(0, 4), min_size=1), min_size=12, max_size=60),
+    per_class=st.integers(1, 15),
+    seed=st.integers(0, 2**31),
+)
+@settings(max_examples=80, deadline=None)
+def test_every_class_keeps_pictures_to_train_on_whatever_its_labels_share(
+    rows: list[set[int]], per_class: int, seed: int
+) -> None:
+    targets = np.zeros((len(rows), 5), dtype=np.uint8)
+    for row, labels in zip(targets, rows, strict=True):
+        row[list(labels)] = 1
+    part = Part(tuple(map(str, range(len(rows)))), targets, lambda i: b"")
+    sizes = targets.sum(axis=0)
+    if (sizes >= 2).any():
+        rest, _ = carve_validation(part, per_class, seed)
+        assert (rest.targets.any(axis=0) == (sizes > 0)).all()
+    if (sizes >= 2).all():
+        rest, query = draw_query(part, "abcde", seed=seed)
+        assert rest.targets.any(axis=0).all()
+        assert len(rest) + len(query) == len(rows)
+
+
+def test_two_labels_of_the_same_two_pictures_stay_trainable() -> None:
+    targets = np.array([[1, 1], [1, 1]], dtype=np.uint8)
+    part = Part(("p", "q"), targets, lambda i: b"")
+    for seed in range(10):
+        rest, query = draw_query(part, "xy", seed=seed)
+        assert (len(rest), len(query)) == (1, 1)
+
+
+def test_names_that_are_not_unicode(tmp_path: Path) -> None:
+    root = folders(tmp_path / "set", {"a": 4, "b": 4})
+    (root / "a" / "000.png").rename(root / "a" / os.fsdecode(b"\xff.png"))
+    dataset = load_dataset(root)
+    assert run_key(dataset, None, None) != run_key(load_dataset(root, split_seed=1), None, None)
+    assert len({name_digest(name) for name in dataset.train.names}) == len(dataset.train)
+    (root / "b").rename(root / os.fsdecode(b"\xff"))
+    with pytest.raises(DataError, match="not Unicode"):
+        load_dataset(root)
+
+
+def test_a_dangling_link_has_no_twin_and_is_named_when_decoded(tmp_path: Path) -> None:
+    root = folders(tmp_path / "set", {"a": 4, "b": 4})
+    for name in ("a", "b"):
+        (root / name / "009.png").symlink_to(tmp_path / "nowhere")
+    dataset = load_dataset(root)
+    assert not dataset.duplicates
+    lost = next(p for p in (dataset.train, dataset.query) if any("009" in n for n in p.names))
+    with pytest.raises(PictureError, match=r"009\.png"):
+        decode_part(lost, PixelRule(size=8), progress=False)
+
+
 def test_parts_check_their_shapes_and_join() -> None:
     with pytest.raises(DataError, match="2 names for 3 rows"):
         Part(("a", "b"), one_hot([0, 1, 0], 2), lambda i: b"")
@@ -256,6 +312,12 @@ def test_masks_follow_their_pictures(tmp_path: Path) -> None:
     assert len(dataset.train.subset([1]).names) == len(
         decode_masks(dataset.train.subset([1]), PixelRule(size=8))
     )
+
+    (root / "masks/train/b/000.png").write_bytes(b"no picture")
+    with pytest.raises(PictureError, match=r"mask of train/b/000\.png"):
+        decode_masks(dataset.train, PixelRule(size=8))
+    kept = decode_masks(dataset.train, PixelRule(size=8), on_error="skip")
+    assert [bool(mask.any()) for mask in kept] == [True, False]
 
 
 def test_data_needs_neither_torch_nor_scipy() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import re
 import shutil
 import struct
 import sys
@@ -284,7 +285,7 @@ def test_sets_of_torchvision_name_what_is_missing(
     monkeypatch.undo()
     monkeypatch.setattr(torchvision.datasets.flowers102, "check_integrity", lambda *_: True)
     monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(MissingDependencyError, match=r"with scipy\.io: pip install 'dsah\[train"):
+    with pytest.raises(MissingDependencyError, match=r"with scipy\.io: pip install '\.\[train"):
         load_dataset(tmp_path)
 
 
@@ -342,6 +343,46 @@ def test_cub200(tmp_path: Path) -> None:
         assert [len(part) for part in dataset.parts.values()] == [4, 2, 4]
         assert dataset.query.labels.tolist() == [0, 1]
         assert dataset.query.read(0) == content(2)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("image_class_labels.txt", "1 1\n2 3\n", r"does not name the classes \['3'\]"),
+        ("classes.txt", "\n", "classes.txt is not lines"),
+        ("classes.txt", "\u00b2 a\n2 b\n", "classes.txt is not lines"),
+        ("train_test_split.txt", "1 1\n2 2\n", r"holds \['2'\], allowed: 0, 1"),
+        ("train_test_split.txt", "1 1\n", "do not number the same"),
+    ],
+)
+def test_strange_cub200_lists_are_named(name: str, text: str, message: str, tmp_path: Path) -> None:
+    lists = {
+        "images.txt": "1 a/1.jpg\n2 b/1.jpg\n",
+        "image_class_labels.txt": "1 1\n2 2\n",
+        "train_test_split.txt": "1 1\n2 0\n",
+        "classes.txt": "1 001.a\n2 002.b\n",
+    }
+    files = {k: v.encode() for k, v in (lists | {name: text}).items()}
+    files |= {"images/a/1.jpg": content(1), "images/b/1.jpg": content(2)}
+    with pytest.raises(DataError, match=message):
+        load_dataset(put(tmp_path, files))
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [{"other": np.ones(3)}, {"file_list": np.ones((3, 1))}, {"file_list": cells(["", "a/b.jpg"])}],
+    ids=["absent", "numbers", "empty"],
+)
+def test_strange_dogs120_lists_are_named(arrays: dict[str, Any], tmp_path: Path) -> None:
+    files = {f"{name}_list.mat": mat(**arrays) for name in ("train", "test")}
+    with pytest.raises(DataError, match=r"train_list\.mat is not the published list"):
+        load_dataset(put(tmp_path, files))
+
+
+def test_empty_nuswide_lists_are_named(tmp_path: Path) -> None:
+    files = {f"Labels_{concept}.txt": b"" for concept in CONCEPTS}
+    with pytest.raises(DataError, match="names no pictures"):
+        load_dataset(put(tmp_path, files | {"Imagelist.txt": b"\n"}))
 
 
 # NUS-WIDE
@@ -420,4 +461,4 @@ def test_unknown_protocols_name_those_there_are(tmp_path: Path) -> None:
         load_dataset(tmp_path, protocol="imagenet")
     with pytest.raises(UsageError, match="allowed: cifar10:paper, cifar10:A, cifar10:C"):
         load_dataset(tmp_path, protocol="cifar10:Z")
-    assert "cifar10:A: 1,000 query" in describe_protocols()
+    assert re.search(r"cifar10:A +1,000 query", describe_protocols())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import multiprocessing
 import pickle
@@ -158,6 +159,35 @@ def test_a_damaged_entry_is_named_when_it_is_read(tmp_path: Path) -> None:
     assert source.read("a/1.jpg") == b"one"
     with pytest.raises(DataError, match=r"cannot read 'a/2\.jpg'"):
         source.read("a/2.jpg")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA],
+    ids=["flate", "bz2", "lzma"],
+)
+def test_damage_anywhere_in_an_archive_is_a_named_error(kind: int, tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        for name, content in FILES.items():
+            archive.writestr(name, content)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 2):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with contextlib.suppress(DataError):
+            source = open_source(path)
+            for name in source.files:
+                with contextlib.suppress(DataError):
+                    source.read(name)
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_tars_that_are_cut_off_are_a_named_error(mode: str, tmp_path: Path) -> None:
+    whole = write_tar(tmp_path / "whole", FILES, mode).read_bytes()
+    for length in range(0, len(whole), 3):
+        (tmp_path / "x.tar").write_bytes(whole[:length])
+        with contextlib.suppress(DataError):
+            open_source(tmp_path / "x.tar")
 
 
 def test_a_folder_joined_with_its_archives(tmp_path: Path) -> None:

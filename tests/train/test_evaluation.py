@@ -227,6 +227,33 @@ def test_a_corrupt_picture_is_named_or_skipped(ckpt, folders, tmp_path, capsys):
         measure(open_artefact(ckpt), load_dataset(root))
 
 
+def test_figures_are_safe_before_pictures_are_drawn(ckpt, tmp_path, monkeypatch):
+    def fail(*_):
+        raise ValueError("no such glyph")
+
+    monkeypatch.setattr("dsah_train.report.draw_pictures", fail)
+    with pytest.raises(ValueError, match="glyph"):
+        main(["evaluate", str(ckpt), "--data", DATA, "--out", str(tmp_path)])
+    assert json.loads((tmp_path / "evaluation.json").read_text())["evaluation"]["queries"] == 12
+
+
+def test_masks_that_are_empty_do_not_count(ckpt, tmp_path, capsys):
+    from dsah_train.data.embedded import parse_spec
+
+    root = parse_spec(DATA).write_folder(tmp_path / "data")
+    first, second = sorted((root / "masks" / "query").rglob("*.png"))[:2]
+    Image.new("L", (64, 64)).save(first)
+    second.write_bytes(b"no picture")
+    command = ["evaluate", str(ckpt), "--data", str(root), "--out", str(tmp_path / "out")]
+    assert main(command) == 1
+    assert f"mask of query/{second.parent.name}/{second.name}" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match="2 of 12 masks"):
+        m = measure(open_artefact(ckpt), load_dataset(root), on_error="skip")
+    assert m.saliency.pictures == 10
+    assert main([*command, "--on-error", "skip"]) == 0
+    assert "10 of 12" in capsys.readouterr().out
+
+
 def test_held_out_classes_get_the_four_way_report(tmp_path):
     out = tmp_path / "out"
     trained = checkpoint(tmp_path / "ckpt.pt", 0, protocol="open-set:1")
@@ -285,6 +312,8 @@ def test_steps_do_not_change_codes(ckpt, monkeypatch):
     [
         (["--topk", "0"], 2, "--topk"),
         (["--batch-size", "0"], 2, "--batch-size"),
+        (["--split-seed", "-1"], 2, "--split-seed"),
+        (["--prefixes", "0"], 2, "prefix of 0 bits"),
         (["--data", "no/such/place"], 1, "no/such/place"),
     ],
 )
@@ -306,5 +335,5 @@ def test_something_else_is_not_a_checkpoint(tmp_path, capsys):
 def test_checkpoint_without_torch_names_the_extra(ckpt, monkeypatch, capsys):
     monkeypatch.setattr("dsah_train.find_spec", lambda name: None if name == "torch" else 1)
     assert main(["evaluate", str(ckpt), "--data", DATA]) == 1
-    assert "dsah[train]" in capsys.readouterr().err
+    assert ".[train]" in capsys.readouterr().err
     assert "torch" in sys.modules  # it is there; only the check was told otherwise

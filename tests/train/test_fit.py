@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from dsah_train.data import decode_part
 from dsah_train.encode import encode, symbols_of
 from dsah_train.fit import fit
 from dsah_train.progress import save_state
+from dsah_train.run_folder import RunFolder
 from dsah_train.trained_on import name_digest
 from tests.train import tiny
 
@@ -43,11 +46,13 @@ def test_a_run_chooses_epochs_and_refits_on_all(tmp_path: Path) -> None:
     phases = [(r["phase"], r["epoch"]) for r in records(tmp_path)]
     scores = [r["val_map"] for r in records(tmp_path) if "val_map" in r]
     assert ("select", 4) in phases
-    assert checkpoint.metrics["val_map"] == max(scores)
+    assert checkpoint.metrics["selection_map"] == max(scores)
+    assert "val_map" not in checkpoint.metrics  # that of the refit is not known
     assert max(e for phase, e in phases if phase == "refit") == checkpoint.metrics["epochs"]
     left = {p.name for p in tmp_path.iterdir()}
     assert left >= {"ckpt.pt", "config.json", "metrics.jsonl", "state.pt"}
-    assert checkpoint.contract.metrics["val_map"] == checkpoint.metrics["val_map"]
+    assert checkpoint.contract.metrics == checkpoint.metrics
+    assert checkpoint.start_weights == "random"
     names = tiny.dataset(per_class=4).train.names
     assert checkpoint.trained_on == {name_digest(name) for name in names}
 
@@ -55,7 +60,47 @@ def test_a_run_chooses_epochs_and_refits_on_all(tmp_path: Path) -> None:
 def test_select_falls_back_to_all_epochs_where_classes_are_too_small(tmp_path: Path) -> None:
     checkpoint = train(tmp_path, select=True, per_class=1)
     assert [r["phase"] for r in records(tmp_path)] == ["refit", "refit"]
-    assert "val_map" not in checkpoint.metrics
+    assert not {"val_map", "selection_map"} & set(checkpoint.metrics)
+
+
+def test_a_checkpoint_has_its_own_validation_map(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores, kept = iter([0.2, 0.6, 0.5, 0.4]), []
+    monkeypatch.setattr("dsah_train.fit.validation_map", lambda *_: next(scores))
+    monkeypatch.setattr(
+        "dsah_train.run_folder.save_checkpoint", lambda *_, **kw: kept.append(kw["metrics"])
+    )
+    with contextlib.suppress(CheckpointError):  # none is written
+        train(tmp_path, select=True, epochs=4)
+    assert [metrics.get("val_map") for metrics in kept] == [0.2, 0.6, 0.5, 0.4, None, None]
+    assert [metrics.get("selection_map") for metrics in kept[4:]] == [0.6, 0.6]
+
+
+def test_no_checkpoint_of_codes_that_are_not_trained_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists: list[bool] = []
+    record = RunFolder.record
+
+    def watched(folder: RunFolder, *arguments: Any) -> None:
+        exists.append(folder.checkpoint.exists())  # before this epoch's is written
+        record(folder, *arguments)
+
+    monkeypatch.setattr(RunFolder, "record", watched)
+    train(tmp_path, "dagh", epochs=8, alternate="joint")
+    assert exists == [False] * 5 + [True] * 3  # four epochs of stream one, four of the student
+
+
+def test_a_finished_run_says_so_before_it_reads_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path)
+    monkeypatch.setattr("dsah_train.fit.decode_pictures", None)
+    train(tmp_path)
+    (tmp_path / "ckpt.pt").unlink()
+    with pytest.raises(CheckpointError, match=r"finished, but its ckpt\.pt is gone"):
+        train(tmp_path)
 
 
 def test_corrupt_training_pictures_are_left_out_by_name(
@@ -114,8 +159,12 @@ def test_other_settings_on_the_same_folder_are_refused(tmp_path: Path) -> None:
     assert (tmp_path / "ckpt.pt").read_bytes() == before
 
 
-def test_a_damaged_state_is_named(tmp_path: Path) -> None:
-    (tmp_path / "state.pt").write_bytes(b"garbage")
+@pytest.mark.parametrize("content", [None, ["a list"], {"format": "dsah.training-state"}])
+def test_a_damaged_state_is_named(content: object, tmp_path: Path) -> None:
+    if content is None:
+        (tmp_path / "state.pt").write_bytes(b"garbage")
+    else:
+        torch.save(content, tmp_path / "state.pt")
     with pytest.raises(CheckpointError, match="give another --out"):
         train(tmp_path)
 
@@ -157,7 +206,7 @@ def test_patience_ends_the_choice_of_epochs(
     checkpoint = train(tmp_path, select=True, epochs=10, patience=2)
     assert [r["epoch"] for r in records(tmp_path) if r["phase"] == "select"] == [1, 2, 3, 4]
     assert [r["epoch"] for r in records(tmp_path) if r["phase"] == "refit"] == [1, 2]
-    assert checkpoint.metrics["val_map"] == 0.6
+    assert checkpoint.metrics["selection_map"] == 0.6
     assert checkpoint.metrics["epochs"] == 2
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dsah_infer.contract import pack_bits
+from dsah_infer.contract import pack_bits, pack_symbols
 from dsah_infer.errors import CodeError
 from dsah_train.metrics import code_health
 from tests import reference
@@ -31,6 +31,16 @@ def test_copied_and_negated_bits_are_fully_correlated():
     h = code_health(pack_bits(np.hstack([bit, bit, 1 - bit])), 3)
     assert h.correlation == pytest.approx(1)
     assert h.distinct == 2
+
+
+def test_bits_that_no_symbol_sets_are_left_out():
+    # Eight values take four bits of storage; the first of them is always 0.
+    every = np.array([[a, b] for a in range(8) for b in range(8)])
+    h = code_health(pack_symbols(every, 4, arity=8), 8, symbol_bits=4, arity=8)
+    assert h.constant_bits == 0
+    assert h.ones == (0.5,) * 6
+    assert (h.balance, h.bit_entropy) == (1, 1)
+    assert code_health(pack_symbols(every, 4), 8, symbol_bits=4).constant_bits == 2
 
 
 def test_equals_slow_twin():

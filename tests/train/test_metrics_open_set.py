@@ -44,6 +44,15 @@ def test_an_unseen_class_on_top_of_a_seen_one_is_caught():
     assert r.unseen_on_all.map == pytest.approx(whole)
 
 
+def test_hits_that_share_a_seen_label_are_not_false():
+    # An unseen query may carry a seen label as well; what shares it is relevant.
+    codes = CENTRES[np.where(LABELS == 2, 0, LABELS)]
+    targets = TARGETS.copy()
+    targets[8, 0] = 1  # one of the four unseen: class 2 and class 0
+    r = open_set_report(codes, targets, codes, targets, seen_classes=SEEN, bits=12)
+    assert r.unseen_on_seen_false_hits == pytest.approx(3 * 4 / 4)
+
+
 def test_both_kinds_are_needed():
     codes = CENTRES[LABELS]
     with pytest.raises(UsageError, match="held-out"):
