@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dsah_infer.errors import ConfigError, DsahError, UsageError
+from dsah_infer.errors import ConfigError, DsahError, UsageError, install_hint
 from dsah_train import require_torch
 from dsah_train.config import Config
 from dsah_train.config_checks import unread_settings
@@ -55,7 +55,8 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
         within = field.metadata["within"]
         allowed = f"{within[0]} to {within[1]}, " if within else ""
         default = getattr(usual, field.name)
-        text = f"{field.metadata['help']} ({allowed}default: {default})".replace("%", "%%")
+        shown = "none" if default == "" else default
+        text = f"{field.metadata['help']} ({allowed}default: {shown})".replace("%", "%%")
         if str(field.type) == "bool":
             group.add_argument(
                 flag, dest=field.name, action=argparse.BooleanOptionalAction, help=text
@@ -90,6 +91,14 @@ def config_from(args: argparse.Namespace) -> Config:
         if given is not None:
             values[field.name] = given
     config = Config.with_preset(**values)
+    alone = "image_size" in values and "train_size" not in values and config.train_trunk
+    if alone and config.image_size != config.train_size:
+        _log.warning(
+            "train_size stays %d while image_size is %d: give --train-size too, to train on views "
+            "as large as what is encoded",
+            config.train_size,
+            config.image_size,
+        )
     # What usual values go by; `alternate` chooses weights, and is a setting like any other itself.
     by = {n: values[n] for n in ("preset", "method", "backbone", "teacher") if n in values}
     turns = {"alternate": values["alternate"]} if "alternate" in values else {}
@@ -124,7 +133,10 @@ def run_fit(args: argparse.Namespace) -> int:
         time_budget=args.time_budget,
         progress=not args.quiet,
     )
-    print(f"checkpoint: {path}\nnext: python -m dsah_train evaluate {path} --data {args.data}")
+    print(
+        f"checkpoint: {path}\nnext: python -m dsah_train evaluate {path} --data {args.data}\n"
+        f"then: python export/to_onnx.py {path}"
+    )
     return 0
 
 
@@ -146,6 +158,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     parser = argparse.ArgumentParser(
         prog="python -m dsah_train",
+        allow_abbrev=False,
         description="Learn compact binary codes with attention, and measure them.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -153,6 +166,8 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True)
     fit = verbs.add_parser(
         "fit",
+        allow_abbrev=False,
+        usage="%(prog)s --data DATA --out RUN [--preset best|paper] [--method NAME] [settings]",
         help="train a model",
         epilog=_EXAMPLES + _protocols(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -185,6 +200,7 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         verb = verbs.add_parser(
             name,
+            allow_abbrev=False,
             help=text,
             epilog=_EXAMPLES + (_protocols() if module is evaluation else ""),
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -208,6 +224,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DsahError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        print(f"error: {error}; {install_hint('train')}", file=sys.stderr)
+        return 1
     except OSError as error:  # the disk is full, the folder is read-only, ...
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -80,6 +80,11 @@ class Artefact(Protocol):
         """Saliency maps float32 (n, S, S) in [0, 1], or None for a method without attention."""
 
 
+def checkpoint_path(path: Path) -> Path:
+    """The checkpoint of a run folder; any other path as it is."""
+    return path / "ckpt.pt" if path.is_dir() else path
+
+
 def open_artefact(path: str | os.PathLike[str], *, batch_size: int = 64) -> Artefact:
     """Open a checkpoint, or an exported graph (``.onnx``).
 

@@ -124,7 +124,7 @@ class Config:
     )
     attention_start: str = setting(
         "energy",
-        "first attention map of the light networks: mean feature response, or random (D8)",
+        "first attention map of the light networks: mean feature response, or random",
         "energy",
         "random",
         of="dsah dagh",
@@ -139,14 +139,14 @@ class Config:
     )
     mask_space: str = setting(
         "normalized",
-        "what the mask multiplies (D9)",
+        "what the mask multiplies",
         "normalized",
         "pixel",
         of="dsah dagh",
         masks=True,
     )
     code_activation: str = setting(
-        "none", "squashing of the hash layer (D3)", "none", "tanh", of="dsah", masks=True
+        "none", "squashing of the hash layer", "none", "tanh", of="dsah", masks=True
     )
     code_norm: bool = setting(
         False,
@@ -155,7 +155,7 @@ class Config:
         of="dsah dsh dpsh dhn hashnet csq orthohash",
     )
     detach_range: bool = setting(
-        False, "no gradient through the map's extremes (D8)", of="dsah dagh", masks=True
+        False, "no gradient through the map's extremes", of="dsah dagh", masks=True
     )
     dropout: float = setting(
         0.0, "light networks: dropout before the hash layer", within=(0, 0.9), of=LEARNT
@@ -198,17 +198,17 @@ class Config:
     )
     margin: float = setting(
         0.25,
-        "margin m of Eq. 10 on distances in [0, 1] (D1); orthohash: on the cosine, 0.2",
+        "margin m of Eq. 10 on distances in [0, 1]; orthohash: on the cosine, 0.2",
         within=(0, 10),
         of="dsah dagh orthohash",
         masks=True,
     )
     margin_scale: str = setting(
-        "normalized", "literal: m = k/4 (D1)", "normalized", "literal", of="dsah dagh", masks=True
+        "normalized", "literal: m = k/4", "normalized", "literal", of="dsah dagh", masks=True
     )
     pair_power: int = setting(
         2,
-        "power of the semantic pair distance: 2 decorrelates bits, 1 is literal (D2)",
+        "power of the semantic pair distance: 2 decorrelates bits, 1 is literal",
         1,
         2,
         of="dsah",
@@ -274,7 +274,7 @@ class Config:
     warmup_epochs: int = setting(
         0,
         "first epochs that train hashing alone, on the masks of an attention that is "
-        "still as it started (D6)",
+        "still as it started",
         within=(0, 10_000),
         of="dsah dagh",
         masks=True,

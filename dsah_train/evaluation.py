@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from dsah_infer.errors import SpaceMismatchError, UsageError
-from dsah_train.artefacts import open_artefact
+from dsah_train.artefacts import checkpoint_path, open_artefact
 from dsah_train.config import LARGEST_SEED
 from dsah_train.data import load_dataset
 from dsah_train.measurement import DEFAULT_TOPK, measure
@@ -18,7 +18,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("checkpoint", type=Path, help="RUN/ckpt.pt, or an exported .onnx file")
+    parser.add_argument("checkpoint", type=Path, help="RUN, RUN/ckpt.pt or an exported .onnx file")
     parser.add_argument("--data", required=True, help="folder, archive, manifest or embedded set")
     parser.add_argument(
         "--split-seed",
@@ -52,7 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="report folder; default evaluation/ beside it")
     parser.add_argument("--batch-size", type=int, default=64, help="pictures per forward pass")
     parser.add_argument(
-        "--on-error", choices=("raise", "skip"), default="raise", help="unreadable pictures"
+        "--on-error",
+        choices=("raise", "skip"),
+        default="skip",
+        help="unreadable pictures end the evaluation, or are named, counted and left out, as in "
+        "training (default: skip)",
     )
     parser.add_argument(
         "--no-pictures", action="store_true", help="numbers and report only, no plots"
@@ -63,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print the table, write ``evaluation.json``, plots and ``report.md``."""
     if any(k < 1 for k in args.topk) or args.batch_size < 1:
         raise UsageError(f"--topk {args.topk}, --batch-size {args.batch_size}; allowed: 1 or more")
+    args.checkpoint = checkpoint_path(args.checkpoint)
     if not 0 <= (args.split_seed or 0) <= LARGEST_SEED:
         raise UsageError(f"--split-seed {args.split_seed}, allowed: 0 to {LARGEST_SEED}")
     out = args.out or args.checkpoint.parent / ("evaluation-onnx" if args.model else "evaluation")
@@ -89,7 +94,8 @@ def run(args: argparse.Namespace) -> int:
         )
     searched = None
     if args.gallery_model:
-        searched = open_artefact(args.gallery_model, batch_size=args.batch_size)
+        place = checkpoint_path(args.gallery_model)
+        searched = open_artefact(place, batch_size=args.batch_size)
     prefixes = tuple(args.prefixes or ())
     if args.prefixes is None and trained.config is not None:
         prefixes = trained.config.lengths[:-1]

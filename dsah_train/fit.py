@@ -94,6 +94,11 @@ class Run:
                 # Of the network that chose the epochs: that of the refit has seen these pictures.
                 self.at.metrics["selection_map"] = self.at.best_map
                 self.at.metrics["epochs"] = float(self.at.best_epoch)
+                _log.info(
+                    "%d epochs: validation MAP %.4f is the best; now on all training pictures",
+                    self.at.best_epoch,
+                    self.at.best_map,
+                )
         self._phase(pictures, None)
         self.at.phase = "done"
         with deferred_interrupt():

@@ -149,6 +149,7 @@ def measure(
             "summary": dataset.summary(),
             "note": dataset.note,
             "class_names": list(dataset.class_names),
+            "unseen": [dataset.class_names[i] for i in dataset.unseen],
             "duplicates": len(dataset.duplicates),
             "skipped": [*query.skipped, *gallery.skipped],
             "query_names": list(query.part.names),

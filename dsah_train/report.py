@@ -50,10 +50,12 @@ def rows_of(measurement: Measurement) -> list[tuple[str, str]]:
         if s.pictures < e.queries:
             rows.append(("  queries with a mask in view", f"{s.pictures} of {e.queries}"))
     if (o := measurement.open_set) is not None:
+        single = len(measurement.data["unseen"]) == 1
+        alone = " (one class: there is nothing else to find)" if single else ""
         rows += [
             ("MAP, seen on seen", f"{o.seen_on_seen.map:.4f}"),
             ("MAP, seen on all", f"{o.seen_on_all.map:.4f}"),
-            ("MAP, unseen on unseen", f"{o.unseen_on_unseen.map:.4f}"),
+            ("MAP, unseen on unseen", f"{o.unseen_on_unseen.map:.4f}{alone}"),
             ("MAP, unseen on all", f"{o.unseen_on_all.map:.4f}"),
             ("false hits per unseen query", f"{o.unseen_on_seen_false_hits:.2f}"),
         ]

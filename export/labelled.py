@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dsah_infer.contract import CodeContract
+from dsah_infer.contract import CodeContract, PixelRule
 from dsah_infer.index import HammingIndex
 from dsah_train.checkpoint import Checkpoint
 from dsah_train.data import Dataset, Part, decode_part, load_dataset
@@ -45,14 +45,14 @@ def load_labelled(path: str, checkpoint: Checkpoint, *, pictures: int = 2000) ->
         pictures: Most pictures; of more, both parts are thinned evenly.
 
     Raises:
-        DataError: Unusable data.
-        PictureError: An unreadable picture.
+        DataError: Unusable data, or every picture of a part is unreadable.
     """
     dataset = _dataset(path, checkpoint)
     total = len(dataset.query) + len(dataset.gallery)
     query, gallery = (_thinned(p, total, pictures) for p in (dataset.query, dataset.gallery))
     rule = checkpoint.contract.pixels
-    images = np.concatenate([decode_part(part, rule) for part in (query, gallery)])
+    (asked, query), (kept, gallery) = (_readable(part, rule) for part in (query, gallery))
+    images = np.concatenate([asked, kept])
     summary = f"{dataset.summary()}; compared on {len(query)} queries, {len(gallery)} gallery"
     return Labelled(images, len(query), query.targets, gallery.targets, summary)
 
@@ -60,9 +60,18 @@ def load_labelled(path: str, checkpoint: Checkpoint, *, pictures: int = 2000) ->
 def load_calibration(
     path: str, checkpoint: Checkpoint, *, pictures: int = 128
 ) -> npt.NDArray[np.uint8]:
-    """Decode at most that many pictures of the train part, evenly taken: uint8 (n, S, S, 3)."""
+    """Decode at most that many pictures of the train part, evenly taken: uint8 (n, S, S, 3).
+
+    Unreadable ones are named and left out, as in training.
+    """
     train = _dataset(path, checkpoint).train
-    return decode_part(_thinned(train, len(train), pictures), checkpoint.contract.pixels)
+    return _readable(_thinned(train, len(train), pictures), checkpoint.contract.pixels)[0]
+
+
+def _readable(part: Part, rule: PixelRule) -> tuple[npt.NDArray[np.uint8], Part]:
+    """The readable pictures of a part, decoded, and the part without the others."""
+    images, kept = decode_part(part, rule, on_error="skip")
+    return images, part.subset(kept)
 
 
 def _dataset(path: str, checkpoint: Checkpoint) -> Dataset:

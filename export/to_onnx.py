@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from dsah_infer.cli import INTERRUPTED
 from dsah_infer.contract import CodeContract
 from dsah_infer.errors import DsahError, ExportError, UsageError
 from dsah_infer.onnx_file import ModelFile, read_model
+from dsah_train.artefacts import checkpoint_path
 from dsah_train.checkpoint import Checkpoint, load_checkpoint
 from export.gate import Budget, add_budget_arguments
 from export.half import halve
@@ -139,7 +141,7 @@ def _graph(checkpoint: Checkpoint, contract: CodeContract, recipe: Recipe) -> on
             f"{', '.join(PRECISIONS)}, and {', '.join(TARGETS)}"
         )
     if recipe.precision == "int8" and (recipe.calibration is None or len(recipe.calibration) < 2):
-        raise UsageError("int8 needs at least two pictures to calibrate on: --calibrate DIR_OR_ZIP")
+        raise UsageError("int8 needs at least two pictures to calibrate on: --calibrate DATA")
     model = fused_model(checkpoint.model, contract, opset=recipe.opset)
     if recipe.precision == "fp16":
         return halve(model, contract.activations)
@@ -180,13 +182,13 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", type=Path, help="ckpt.pt of a training run")
+    parser.add_argument("checkpoint", type=Path, help="RUN/ckpt.pt, or the run folder")
     parser.add_argument("-o", "--out", type=Path, help="default: model*.onnx beside it")
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="fp32", help="of the trunk (default: fp32)"
     )
     parser.add_argument(
-        "--calibrate", metavar="DIR_OR_ZIP", help="int8: data whose train part sets the ranges"
+        "--calibrate", metavar="DATA", help="int8: class folders, or other labelled data"
     )
     parser.add_argument("--target", choices=TARGETS, help="int8: who runs it (default: cpu)")
     parser.add_argument("--opset", type=int, default=20, help="operator set (default: 20)")
@@ -203,6 +205,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     args = parser().parse_args(argv)
+    args.checkpoint = checkpoint_path(args.checkpoint)
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
         if args.precision != "int8" and (args.calibrate or args.target):
             raise UsageError("--calibrate and --target belong to --precision int8")

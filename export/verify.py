@@ -28,6 +28,7 @@ from dsah_infer.errors import DsahError, SpaceMismatchError, UsageError
 from dsah_infer.onnx_file import ModelFile, read_model
 from dsah_infer.providers import import_onnxruntime, working_devices
 from dsah_infer.session import OnnxSession
+from dsah_train.artefacts import checkpoint_path
 from dsah_train.checkpoint import Checkpoint, load_checkpoint
 from dsah_train.encode import Codes
 from export.gate import Budget, add_budget_arguments
@@ -229,7 +230,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("models", type=Path, nargs="+", help="exported files, of any precision")
-    parser.add_argument("--against", type=Path, required=True, help="ckpt.pt they were made from")
+    parser.add_argument("--against", type=Path, required=True, help="RUN or RUN/ckpt.pt")
     parser.add_argument("--data", required=True, help="pictures and labels: folder or archive")
     parser.add_argument(
         "--pictures", type=int, default=2000, help="most pictures, evenly taken (default: 2000)"
@@ -246,6 +247,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.pictures < 20:
             raise UsageError(f"--pictures {args.pictures}; allowed: 20 or more")
         budget = Budget(args.max_flip_rate, args.max_map_drop)
+        args.against = checkpoint_path(args.against)
         checkpoint = load_checkpoint(args.against)
         for path in args.models:  # before the pictures, which take their time
             read_of(path, checkpoint.contract.space)

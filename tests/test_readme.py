@@ -60,6 +60,27 @@ def test_the_dsah_commands_run(shop: Path, capsys: pytest.CaptureFixture[str]) -
     assert (shop / "result.html").stat().st_size > 10_000
 
 
+def test_the_page_on_searching_runs(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (README.parent / "docs" / "search.md").read_text()
+    shell, *scripts = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    (shop / "pictures/old").mkdir()
+    shutil.copy(shop / "query.jpg", shop / "pictures/old/1.jpg")
+    for line in shell.splitlines():
+        assert main(shlex.split(line, comments=True)[1:]) == 0, line
+    assert "1 removed, 9 pictures now" in capsys.readouterr().out
+    assert len(scripts) == 2
+    for script in scripts:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", script],
+            cwd=shop,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+
+
 def test_links_and_pictures_of_this_repository_exist() -> None:
     targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", TEXT)
     missing = [t for t in targets if not (README.parent / t).exists()]

@@ -7,6 +7,7 @@ suffix ``.png``, a grey picture that marks the region which decides the class.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -55,6 +56,7 @@ def class_folders(source: Source, *, split_seed: int = 0) -> Dataset:
         raise DataError(
             f"{source.path}: folders {list(source.bare)} hold no pictures; fill or remove them"
         )
+    _warn_of_other_kinds(source, pictures)
     tops = {name.split("/", 1)[0] for name in pictures if "/" in name}
     if not tops:  # the only folder of an archive is no class: its name is the archive's
         raise DataError(
@@ -80,6 +82,21 @@ def class_folders(source: Source, *, split_seed: int = 0) -> Dataset:
         multi_label=False,
         drawn=True,
     )
+
+
+def _warn_of_other_kinds(source: Source, pictures: list[str]) -> None:
+    """Name folders that hold files, and none that is a picture by its name: classes get lost so."""
+    filled = {str(PurePosixPath(name).parent) for name in pictures}
+    empty: dict[str, set[str]] = {}
+    for name in source.files:
+        path = PurePosixPath(name)
+        if (folder := str(path.parent)) not in filled and folder != ".":
+            empty.setdefault(folder, set()).add(path.suffix.lower() or "no suffix")
+    if empty:
+        found = "; ".join(f"{folder} ({', '.join(sorted(empty[folder]))})" for folder in empty)
+        warnings.warn(
+            f"{source.path}: folders without pictures are left out: {found}", stacklevel=3
+        )
 
 
 def pictures_by_class(

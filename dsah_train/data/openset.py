@@ -12,7 +12,8 @@ from dsah_train.data.records import Dataset
 
 __all__ = ["HELD_FRACTION", "are_named", "held_classes", "hold_out"]
 
-#: Share of the classes held out where no number is given: 5 of the 17 flowers.
+#: Share of the classes held out where no number is given: 5 of the 17 flowers; two or more where
+#: two are left, since a gallery of one unseen class has nothing else to find in it.
 HELD_FRACTION = 0.3
 
 
@@ -69,7 +70,8 @@ def held_classes(class_names: Sequence[str], which: str = "", *, seed: int = 0) 
         if unknown:
             raise UsageError(f"open-set: no classes {unknown}; there are {', '.join(class_names)}")
         return sorted({class_names.index(name) for name in wanted})
-    count = int(which) if which else max(1, round(HELD_FRACTION * len(class_names)))
+    usual = max(2 if len(class_names) > 3 else 1, round(HELD_FRACTION * len(class_names)))
+    count = int(which) if which else usual
     order = np.random.default_rng((seed, 3)).permutation(len(class_names))
     return sorted(int(index) for index in order[:count])
 

@@ -86,13 +86,19 @@ def open_source(path: str | os.PathLike[str]) -> Source:
 
 
 class FolderSource(Source):
-    """A folder; links to files are followed, since the folder is the user's own."""
+    """A folder; links are followed, since the folder is the user's own, each folder once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         found, bare = [], []
-        for folder, below, names in os.walk(path):
-            below[:] = [name for name in below if not name.startswith(".")]
+        seen: set[str] = set()
+        for folder, below, names in os.walk(path, followlinks=True, onerror=_refuse):
+            real = os.path.realpath(folder)
+            if real in seen:  # a link to a folder above it would go round and round
+                below.clear()
+                continue
+            seen.add(real)
+            below[:] = sorted(name for name in below if not name.startswith("."))
             inside = Path(folder).relative_to(path)
             found += [(inside / name).as_posix() for name in names]
             if not below and not names and folder != str(path):
@@ -241,6 +247,10 @@ def _is_plain_tar(path: Path) -> bool:
             return True
     except tarfile.ReadError:
         return False
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename}: cannot be listed ({error.strerror})")
 
 
 def _visible(name: str) -> bool:

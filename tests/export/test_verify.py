@@ -13,7 +13,7 @@ from dsah_train.checkpoint import Checkpoint, load_checkpoint
 from dsah_train.encode import Codes
 from export import verify as verify_module
 from export.gate import Budget
-from export.labelled import load_labelled
+from export.labelled import load_calibration, load_labelled
 from export.parity import Parity, reference_run
 from export.to_onnx import main as to_onnx
 from export.verify import Run
@@ -90,6 +90,23 @@ def test_each_way_of_running_a_file_must_pass(
     verdict = verify_file(folder / "model.onnx", ours, data, budget, space)
     assert verdict.worst.parity is tie
     assert [o.partition(" flips")[0] for o in verdict.objections] == ["a symbol with a margin of 9"]
+
+
+def test_unreadable_pictures_are_left_out_as_in_training(
+    folder: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = load_checkpoint(folder / "ckpt.pt")
+    whole = load_labelled(str(picture_folder), checkpoint)
+    calibration = load_calibration(str(picture_folder), checkpoint)
+    copied = shutil.copytree(picture_folder, folder / "copied")
+    spoiled = sorted(copied.rglob("*.*"))[0]
+    spoiled.write_bytes(b"no picture")
+    data = load_labelled(str(copied), checkpoint)
+    assert len(data.images) == len(whole.images) - 1
+    assert len(data.query_targets) == data.queries
+    assert len(data.query_targets) + len(data.gallery_targets) == len(data.images)
+    assert len(load_calibration(str(copied), checkpoint)) >= len(calibration) - 1
+    assert spoiled.name in capsys.readouterr().out
 
 
 def test_a_file_of_another_run_is_refused(

@@ -195,6 +195,15 @@ def test_the_lengths_of_a_student_end_with_its_teachers() -> None:
     assert student.replace(bits=12).lengths == (6, 12)
 
 
+def test_an_image_size_alone_is_remarked(caplog: pytest.LogCaptureFixture) -> None:
+    line = ["fit", "--data", "x", "--out", "y", "--image-size", "64"]
+    config_from(build_parser().parse_args(line))
+    assert "train_size stays 224 while image_size is 64" in caplog.text
+    caplog.clear()
+    config_from(build_parser().parse_args([*line, "--train-size", "64"]))
+    assert not caplog.records
+
+
 def test_help_names_every_protocol(capsys: pytest.CaptureFixture[str]) -> None:
     for verb in ("fit", "evaluate"):
         with pytest.raises(SystemExit):

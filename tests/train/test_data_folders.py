@@ -239,6 +239,25 @@ def test_names_that_are_not_unicode(tmp_path: Path) -> None:
         load_dataset(root)
 
 
+def test_linked_folders_are_classes_and_go_round_once(tmp_path: Path) -> None:
+    folders(tmp_path / "elsewhere", {"b": 4})
+    root = folders(tmp_path / "set", {"a": 4})
+    (root / "b").symlink_to(tmp_path / "elsewhere" / "b", target_is_directory=True)
+    (root / "a" / "up").symlink_to(root, target_is_directory=True)
+    dataset = load_dataset(root)
+    assert dataset.class_names == ("a", "b")
+    assert len(dataset.train) + len(dataset.query) == 8
+
+
+def test_folders_of_other_files_are_named(tmp_path: Path) -> None:
+    root = folders(tmp_path / "set", {"a": 4, "b": 4})
+    (root / "c").mkdir()
+    (root / "c" / "1.heic").write_bytes(b"x")
+    (root / "a" / "notes.txt").write_bytes(b"x")
+    with pytest.warns(UserWarning, match=r"without pictures are left out: c \(\.heic\)$"):
+        assert load_dataset(root).class_names == ("a", "b")
+
+
 def test_a_dangling_link_has_no_twin_and_is_named_when_decoded(tmp_path: Path) -> None:
     root = folders(tmp_path / "set", {"a": 4, "b": 4})
     for name in ("a", "b"):

@@ -9,6 +9,7 @@ import pytest
 
 from dsah_infer.errors import DataError, UsageError
 from dsah_train.data import load_dataset
+from dsah_train.data.openset import held_classes
 
 ROWS = [
     ("p/1.jpg", ["cat"], "train"),
@@ -150,6 +151,26 @@ def test_open_set_holds_named_classes_out_of_training() -> None:
     assert "2 of them held out" in dataset.summary()
     assert load_dataset(SPEC, protocol=dataset.protocol).train.names == dataset.train.names
     assert not dataset.drawn
+
+
+@pytest.mark.parametrize(("classes", "held"), [(3, 1), (4, 2), (6, 2), (17, 5)])
+def test_an_open_set_has_two_unseen_classes_where_it_can(classes: int, held: int) -> None:
+    assert len(held_classes([str(i) for i in range(classes)])) == held
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_classes_that_are_never_trained_are_named(kind: str, tmp_path: Path) -> None:
+    rows = [("1", "a", "train"), ("2", "b", "train"), ("3", "c", "query"), ("4", "a", "query")]
+    for name, _, _ in rows:
+        (tmp_path / name).write_bytes(b"x")
+    if kind == "csv":
+        text = "path,label,split\n" + "".join(",".join(row) + "\n" for row in rows)
+    else:
+        keys = ("path", "label", "split")
+        text = "".join(json.dumps(dict(zip(keys, row, strict=True))) + "\n" for row in rows)
+    (tmp_path / f"m.{kind}").write_text(text)
+    with pytest.raises(DataError, match=r"classes \['c'\] of split query have no training"):
+        load_dataset(tmp_path / f"m.{kind}")
 
 
 def test_open_set_draws_a_count_by_seed() -> None:

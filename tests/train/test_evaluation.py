@@ -142,6 +142,12 @@ def test_what_every_figure_must_say_is_printed_and_reported(ckpt, tmp_path, caps
     assert "**Note:** seen by the backbone" in (tmp_path / "report.md").read_text()
 
 
+def test_a_run_folder_stands_for_its_checkpoint(ckpt, tmp_path):
+    shutil.copy(ckpt, tmp_path / "ckpt.pt")
+    assert main(["evaluate", str(tmp_path), "--data", DATA, "--no-pictures"]) == 0
+    assert (tmp_path / "evaluation" / "report.md").is_file()
+
+
 def test_folder_defaults_to_one_beside_the_checkpoint(tmp_path):
     path = checkpoint(tmp_path / "ckpt.pt", 0)
     assert main(["evaluate", str(path), "--data", DATA, "--no-pictures"]) == 0
@@ -212,10 +218,10 @@ def folders(tmp_path):
 def test_a_corrupt_picture_is_named_or_skipped(ckpt, folders, tmp_path, capsys):
     root, victim = folders
     command = ["evaluate", str(ckpt), "--data", str(root), "--no-pictures"]
-    assert main([*command, "--out", str(tmp_path / "a")]) == 1
+    assert main([*command, "--on-error", "raise", "--out", str(tmp_path / "a")]) == 1
     assert victim.name in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
-    assert main([*command, "--on-error", "skip", "--out", str(tmp_path / "b")]) == 0
+    assert main([*command, "--out", str(tmp_path / "b")]) == 0
     record = json.loads((tmp_path / "b" / "evaluation.json").read_text())
     assert record["evaluation"]["queries"] == 11
     assert [name.rsplit("/", 1)[1] for name in record["data"]["skipped"]] == [victim.name]
@@ -245,12 +251,12 @@ def test_masks_that_are_empty_do_not_count(ckpt, tmp_path, capsys):
     Image.new("L", (64, 64)).save(first)
     second.write_bytes(b"no picture")
     command = ["evaluate", str(ckpt), "--data", str(root), "--out", str(tmp_path / "out")]
-    assert main(command) == 1
+    assert main([*command, "--on-error", "raise"]) == 1
     assert f"mask of query/{second.parent.name}/{second.name}" in capsys.readouterr().err
     with pytest.warns(UserWarning, match="2 of 12 masks"):
         m = measure(open_artefact(ckpt), load_dataset(root), on_error="skip")
     assert m.saliency.pictures == 10
-    assert main([*command, "--on-error", "skip"]) == 0
+    assert main(command) == 0
     assert "10 of 12" in capsys.readouterr().out
 
 

@@ -22,4 +22,5 @@ def test_two_epochs_on_flowers_find_flowers(
     path = fit(config, dataset, tmp_path, weights=str(squeezenet_weights), progress=False)
     result = measure(open_artefact(path), dataset)
     assert len(dataset.query) == 340
-    assert result.evaluation.map > 10 / 17  # ten times chance
+    # .74 here; .56 where nothing is learnt after the warm start (lr 0); .06 by chance.
+    assert result.evaluation.map > 11 / 17
