@@ -20,15 +20,14 @@ def sole_writer(path: str | os.PathLike[str]) -> Iterator[None]:
     """Wait until no other process is inside this block for a file of the same folder.
 
     The folder is locked, not the file: saving puts a new file in the place of the old one, and a
-    lock file would have to be cleaned up. Where the file system knows no locks nobody waits.
+    lock file would have to be cleaned up. Where it cannot be locked (a file system without locks,
+    a folder that may not be listed) nobody waits.
     """
-    if fcntl is None:
+    with contextlib.ExitStack() as stack:
+        if fcntl is not None:
+            with contextlib.suppress(OSError):
+                # Files are written through links: the folder is that of the file itself.
+                folder = os.open(Path(path).resolve().parent, os.O_RDONLY)
+                stack.callback(os.close, folder)  # which unlocks it, as the process's end would
+                fcntl.flock(folder, fcntl.LOCK_EX)
         yield
-        return
-    folder = os.open(Path(path).absolute().parent, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)  # which unlocks it, as the end of the process would

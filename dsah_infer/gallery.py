@@ -62,7 +62,7 @@ class Gallery:
     """A `HammingIndex` with the paths of its pictures.
 
     Attributes:
-        path: The file; paths of pictures are relative to its folder.
+        path: The file itself where a link was given; paths of pictures are relative to its folder.
         index: The codes.
         items: Id -> relative path of the picture.
         model: The model that made the codes.
@@ -76,6 +76,8 @@ class Gallery:
         model: ModelReference,
     ) -> None:
         self.path = Path(path)
+        while self.path.is_symlink():
+            self.path = self.path.parent / self.path.readlink()
         self.index = index
         self.items = items
         self.model = model
@@ -176,6 +178,11 @@ class Gallery:
         known = set(self.items.values())
         return [picture for picture in pictures if _relative(picture, self.path) not in known]
 
+    def besides(self, pictures: Iterable[Path]) -> int:
+        """How many pictures the gallery has that are none of these on disk."""
+        named = {_relative(picture, self.path) for picture in pictures}
+        return sum(name not in named for name in self.items.values())
+
     def check(self, contract: CodeContract, *, mix: bool = False) -> None:
         """Refuse a producer of codes before it has encoded anything; see `search`."""
         nothing = np.empty((0, -(-contract.bits // 8)), np.uint8)
@@ -186,33 +193,36 @@ class Gallery:
     def remove(
         self, pictures: Iterable[str | os.PathLike[str]], *, missing_ok: bool = False
     ) -> int:
-        """Remove pictures by path (as indexed, or as they lie on disk); returns how many.
+        """Remove pictures by path; returns how many.
 
         Args:
-            pictures: Their paths; that of a folder means all pictures below it.
+            pictures: Their paths as they lie on disk, or else as they are in `items`; that of a
+                folder means all pictures below it.
             missing_ok: Pass over what is not in the gallery.
 
         Raises:
             UsageError: A picture is not in the gallery, or a path is empty; nothing is removed
                 then.
         """
-        known = {name: id_ for id_, name in self.items.items()}
-        ids = []
+        folder = self.path.absolute().parent
+        places = {os.path.normpath(folder / name): id_ for id_, name in self.items.items()}
+        folders = {above for place in places for above in map(str, Path(place).parents)}
+        ids: list[int] = []
         for picture in pictures:
             if not os.fspath(picture):
                 raise UsageError("an empty path among the pictures")
-            as_given = Path(picture).as_posix()
-            name = as_given if as_given in known else _relative(Path(picture), self.path)
-            if name not in known:
-                inside = [id_ for other, id_ in known.items() if other.startswith(f"{name}/")]
-                if inside or missing_ok:
-                    ids += inside
-                    continue
+            place = os.path.normpath(Path(picture).absolute())
+            if place not in places and place not in folders:
+                place = os.path.normpath(folder / picture)
+            if place in places:
+                ids.append(places[place])
+            elif place in folders:
+                ids += [id_ for other, id_ in places.items() if Path(place) in Path(other).parents]
+            elif not missing_ok:
                 raise UsageError(
                     f"{os.fspath(picture)} is not in {self.path}; 'dsah info {self.path} --items' "
                     "lists its pictures"
                 )
-            ids.append(known[name])
         self._drop(sorted(set(ids)))
         return len(set(ids))
 

@@ -88,7 +88,8 @@ def _hit(gallery: Gallery, page: Path, rank: int, hit: Hit, farthest: int) -> st
     source = gallery.path.parent / hit.path
     try:
         shown = f'<img src="{_data_uri(load_picture(source, _THUMBNAIL))}" alt="">'
-        link = quote(Path(os.path.relpath(source.absolute(), page.absolute().parent)).as_posix())
+        place = Path(os.path.relpath(source.absolute(), page.absolute().parent)).as_posix()
+        link = quote(os.fsencode(place))  # names need not be Unicode
         picture = f'<a href="{link}">{shown}</a>'
     except PictureError as error:
         picture = f'<div class="missing">{html.escape(error.reason)}</div>'

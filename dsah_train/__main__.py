@@ -16,7 +16,7 @@ from typing import Any
 
 from dsah_infer.errors import ConfigError, DsahError, UsageError, install_hint
 from dsah_train import require_torch
-from dsah_train.config import Config
+from dsah_train.config import LEARNT, Config
 from dsah_train.config_checks import unread_settings
 from dsah_train.config_file import field_name, read_file
 
@@ -67,11 +67,6 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
             group.add_argument(flag, dest=field.name, type=kind, choices=choices, help=text)
 
 
-def _texts() -> set[str]:
-    """Names of the settings that are text."""
-    return {field.name for field in dataclasses.fields(Config) if str(field.type) == "str"}
-
-
 def config_from(args: argparse.Namespace) -> Config:
     """Preset, then the file, then ``--set``, then the flags."""
     values: dict[str, Any] = read_file(args.config) if args.config else {}
@@ -84,15 +79,14 @@ def config_from(args: argparse.Namespace) -> Config:
             value = json.loads(text)
         except (ValueError, RecursionError):
             value = text
-        # What is text stays so: `nested` may be 48.
-        values[name] = text if name in _texts() and not isinstance(value, str) else value
+        values[name] = value
     for field in dataclasses.fields(Config):
         given = getattr(args, field.name)
         if given is not None:
             values[field.name] = given
     config = Config.with_preset(**values)
     alone = "image_size" in values and "train_size" not in values and config.train_trunk
-    if alone and config.image_size != config.train_size:
+    if alone and config.method in LEARNT.split() and config.image_size != config.train_size:
         _log.warning(
             "train_size stays %d while image_size is %d: give --train-size too, to train on views "
             "as large as what is encoded",

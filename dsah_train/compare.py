@@ -8,7 +8,7 @@ import json
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -244,15 +244,21 @@ def _names(runs: Sequence[Run]) -> list[str]:
             f"{key}={own.get(key)}"
             for key in sorted({key for config in alike for key in config})
             if key not in (*REPETITION, "bits")
-            and len({json.dumps(config.get(key)) for config in alike if config.get(key) != ""}) > 1
+            and len({json.dumps(config[key]) for config in alike if _known(config, key)}) > 1
         ]
-        graph = ["exported"] if str(run.artefact["file"]).endswith(".onnx") else []
+        precision = run.artefact.get("precision", "fp32")
+        graph = [f"exported {precision}"] if str(run.artefact["file"]).endswith(".onnx") else []
         names.append(" ".join([method, *differing, *graph]))
     return names
 
 
+def _known(config: Mapping[str, Any], key: str) -> bool:
+    """Whether a run says so: a version that did not keep start weights is taken to agree."""
+    return key in config and (key != "start_weights" or bool(config[key]))
+
+
 def _start(run: Run) -> str:
-    """Short form of what a run started from; a version that did not keep it is taken to agree."""
+    """Short form of what a run started from."""
     return str(run.artefact.get("start_weights", ""))[:12]
 
 

@@ -19,7 +19,7 @@ _LEAST_SIDE = {"alexnet": 63, "squeezenet1_1": 17}
 
 
 def checked_value(field: dataclasses.Field[Any], value: Any) -> Any:
-    """The value of one setting; whole numbers become floats where floats are asked for.
+    """The value of one setting; whole numbers become floats, or text, where that is asked for.
 
     Raises:
         ConfigError: Another type, not one of the choices, or out of range.
@@ -27,6 +27,8 @@ def checked_value(field: dataclasses.Field[Any], value: Any) -> Any:
     kind = {"int": int, "float": float, "bool": bool, "str": str}[str(field.type)]
     if kind is float and type(value) is int:
         value = float(value)
+    if kind is str and type(value) is int:  # as files and --set read nested = 48
+        value = str(value)
     if kind is float and type(value) is float and not math.isfinite(value):
         raise ConfigError(f"{field.name} = {value}, allowed: finite numbers")
     if type(value) is not kind:

@@ -18,7 +18,7 @@ from dsah_infer.errors import CheckpointError, DataError, TrainingError
 from dsah_train.backbones import load_weights
 from dsah_train.config import Config
 from dsah_train.data import Dataset
-from dsah_train.distributed import agree, is_main, join
+from dsah_train.distributed import agree, is_main, join, mains
 from dsah_train.interrupts import deferred_interrupt
 from dsah_train.methods.method import Losses, Method
 from dsah_train.methods.registry import build_method
@@ -71,7 +71,7 @@ class Run:
     def train(self) -> Path:
         """Both phases; returns the checkpoint's path."""
         if self.at.phase == "done":
-            if not self.folder.checkpoint.exists():
+            if not mains(self.folder.checkpoint.exists):  # others need not see the folder
                 raise CheckpointError(
                     f"{self.folder.path} is finished, but its ckpt.pt is gone; train into another "
                     "--out, or remove the folder"

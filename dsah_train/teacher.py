@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dsah_infer.contract import CodeContract
+from dsah_train.artefacts import checkpoint_path
 from dsah_train.checkpoint import Checkpoint, load_checkpoint
 from dsah_train.config import Config
 from dsah_train.config_checks import nested_lengths
@@ -32,12 +33,13 @@ class Teacher:
 
     @classmethod
     def load(cls, path: str) -> Teacher:
-        """Read ``ckpt.pt`` of any method.
+        """Read ``ckpt.pt`` of any method, or that of a run folder.
 
         Raises:
             CheckpointError: Not a readable checkpoint.
         """
-        return cls(Path(path), load_checkpoint(path))
+        place = checkpoint_path(Path(path))
+        return cls(place, load_checkpoint(place))
 
     @property
     def space(self) -> str:

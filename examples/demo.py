@@ -122,7 +122,7 @@ def main() -> None:
         shutil.rmtree(out / name, ignore_errors=True)
     write_pictures(dataset.gallery, dataset, out / "gallery")
     queries = write_pictures(dataset.query, dataset, out / "query")
-    run(dsah, "index", out / "gallery", "-m", model, "-o", out / "gallery.dsah")
+    run(dsah, "index", "--force", out / "gallery", "-m", model, "-o", out / "gallery.dsah")
     shown = queries[:: max(1, len(queries) // 5)][:5]
     run(dsah, "search", out / "gallery.dsah", *shown, "-k", "8", "--html", out / "result.html")
     draw_grid(model, dataset, out / "grid.png")

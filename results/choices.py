@@ -39,6 +39,8 @@ CHOICES: dict[str, dict[str, object]] = {
     "lighter pair terms": {"lambda_": 3.0, "quantization": 0.1, "centre_scale": 8.0},
     "normalised, rate 3e-3": {"code_norm": True, "lr": 3e-3},
     "normalised, rate 1.5e-3": {"code_norm": True, "lr": 1.5e-3},
+    "softer class centres, scale 2": {"centre_scale": 2.0},
+    "heavier pair terms, lambda 100": {"lambda_": 100.0},
     "24 epochs": {"epochs": 24},
     "the defaults, 12 bits": {"bits": 12},
     "normalised, rate 3e-3, 12 bits": {"bits": 12, "code_norm": True, "lr": 3e-3},

@@ -31,6 +31,7 @@ def measure(cell: Cell, data: str, work: Path, teacher: Cell | None) -> dict[str
     """
     run = work / cell.grid / cell.name
     evaluate = ["evaluate", f"{run}/ckpt.pt", "--data", data, "--no-pictures"]
+    evaluate += ["--on-error", "raise"]  # a figure is of all the pictures
     commands = [_fit(cell, data, run, teacher and work / teacher.grid / teacher.name), evaluate]
     if teacher is not None:
         taught = work / teacher.grid / teacher.name

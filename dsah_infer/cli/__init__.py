@@ -27,8 +27,7 @@ _EXAMPLES = """examples:
 
 _OTHER_MODEL = """
 The gallery was made by another file than this model, or by what the file was before it was trained
-or exported anew. Index the pictures anew with this model; or, where it is another precision or a
-student of the gallery's model, add --mix."""
+anew; pictures that are indexed anew with this model can be searched with it."""
 
 
 class _Parser(argparse.ArgumentParser):

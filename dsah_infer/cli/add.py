@@ -6,7 +6,7 @@ examples:
   dsah add gallery.dsah new/ -m model-int8.onnx --mix
 
 A picture that is already in the gallery, by its path, is encoded again and replaced; with --new it
-stays as it is, which goes on with an interrupted command. Several processes may add at a time.
+stays as it is, by which an interrupted command goes on. Several processes may add at a time.
 """
 
 from __future__ import annotations
@@ -42,15 +42,21 @@ def run(args: argparse.Namespace) -> None:
             return
     with options.gallery_encoder(args, gallery) as encoder:
         gallery.check(encoder.contract, mix=args.mix)
-        encoded = options.encode_paths(encoder, paths, args.on_error, resumable=True)
+        encoded = options.encode_paths(
+            encoder, paths, args.on_error, resumable=True, none_is_fine=args.new
+        )
         contract = encoder.contract
     with sole_writer(args.gallery):
         gallery = Gallery.load(args.gallery)  # others may have added meanwhile
-        added, replaced = gallery.put(encoded.paths, encoded.codes, contract, mix=args.mix)
+        fresh = set(gallery.unknown(encoded.paths) if args.new else encoded.paths)
+        rows = [row for row, path in enumerate(encoded.paths) if path in fresh]
+        kept = [encoded.paths[row] for row in rows]
+        added, replaced = gallery.put(kept, encoded.codes[rows], contract, mix=args.mix)
         gallery.save()
     print(
         f"{gallery.path}: {added} added, {replaced} replaced{encoded.skipped}, "
         f"{len(gallery)} pictures now"
     )
     if encoded.stopped:
-        raise KeyboardInterrupt(options.goes_on(gallery))
+        how = "goes on" if args.new else "begins at the first picture again"
+        raise KeyboardInterrupt(f"what was encoded is kept; the same command {how}")

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"{len(groups)} groups, {pictures} pictures of {len(gallery)}, radius {args.radius}")
         if pictures > len(gallery) / 10:
             print(
-                "note: so many are pictures of one kind rather than copies; compare them before "
-                "you remove any",
+                "note: these may be different pictures of one kind rather than copies; compare "
+                "them before you remove any",
                 file=sys.stderr,
             )

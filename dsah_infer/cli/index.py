@@ -5,7 +5,7 @@ examples:
   dsah index @list.txt -m model.onnx -o gallery.dsah --on-error raise
 
 The gallery remembers its pictures and its model by paths relative to its own folder. After Ctrl-C
-it holds what was encoded: 'dsah add GALLERY IMAGES --new' goes on.
+a new gallery holds what was encoded, and 'dsah add GALLERY IMAGES --new' goes on.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dsah_infer.cli import options
 from dsah_infer.errors import IndexFileError, UsageError
+from dsah_infer.file_lock import sole_writer
 from dsah_infer.gallery import Gallery
 
 
@@ -37,14 +38,19 @@ def run(args: argparse.Namespace) -> None:
         _check_replaced(out, paths)
     with options.open_encoder(args, args.model) as encoder:
         gallery = Gallery.new(out, encoder)
-        # Half a gallery must not take the place of a whole one.
-        resumable = not out.exists()
-        encoded = options.encode_paths(encoder, paths, args.on_error, resumable=resumable)
+        encoded = options.encode_paths(encoder, paths, args.on_error, resumable=True)
         gallery.put(encoded.paths, encoded.codes, encoder.contract)
-    gallery.save()
+    with sole_writer(out):
+        if out.exists() and encoded.stopped:  # half a gallery must not take a whole one's place
+            raise KeyboardInterrupt(f"{out} is as it was")
+        if out.exists() and not args.force:  # it may have come, or grown, meanwhile
+            _check_replaced(out, paths)
+        gallery.save()
     print(f"{out}: {len(gallery)} pictures{encoded.skipped}, {gallery.index.bits}-bit codes")
     if encoded.stopped:
-        raise KeyboardInterrupt(options.goes_on(gallery))
+        raise KeyboardInterrupt(
+            f"what was encoded is kept; 'dsah add {out}' with the same pictures and --new goes on"
+        )
 
 
 def _check_replaced(out: Path, paths: list[Path]) -> None:
@@ -57,7 +63,7 @@ def _check_replaced(out: Path, paths: list[Path]) -> None:
         old = Gallery.load(out, mmap=True)
     except IndexFileError as error:
         raise UsageError(f"{error}; name another output file, or add --force") from None
-    if lost := len(old) - (len(paths) - len(old.unknown(paths))):
+    if lost := old.besides(paths):
         raise UsageError(
             f"{out} holds {lost:,} pictures that this command does not name; 'dsah add' keeps "
             "them, --force drops them"

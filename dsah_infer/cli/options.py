@@ -25,7 +25,6 @@ __all__ = [
     "add_pictures",
     "encode_paths",
     "gallery_encoder",
-    "goes_on",
     "open_encoder",
     "picture_paths",
     "shows_progress",
@@ -173,7 +172,12 @@ class Encoded(NamedTuple):
 
 
 def encode_paths(
-    encoder: Encoder, paths: Sequence[Path], on_error: str, *, resumable: bool = False
+    encoder: Encoder,
+    paths: Sequence[Path],
+    on_error: str,
+    *,
+    resumable: bool = False,
+    none_is_fine: bool = False,
 ) -> Encoded:
     """Codes of the readable pictures, and their paths; the others are named on stderr.
 
@@ -182,6 +186,7 @@ def encode_paths(
         paths: The pictures.
         on_error: ``raise`` or ``skip``.
         resumable: Whether Ctrl-C gives what is encoded so far instead of losing it.
+        none_is_fine: Whether all pictures may be unreadable.
 
     Raises:
         PictureError: With ``on_error="raise"``.
@@ -205,13 +210,11 @@ def encode_paths(
             raise
         del codes[len(kept) :], kept[len(codes) :]  # it may have come between the two lines
     if not kept:
-        raise DataError(f"none of the {len(paths)} pictures could be read")
+        if not none_is_fine:
+            raise DataError(f"none of the {len(paths)} pictures could be read")
+        codes = [np.empty((0, -(-encoder.bits // 8)), np.uint8)]
+        return Encoded(kept, codes[0], unreadable)
     return Encoded(kept, np.stack(codes), unreadable, stopped)
-
-
-def goes_on(gallery: Gallery) -> str:
-    """What to do after a command that Ctrl-C ended between two pictures."""
-    return f"what was encoded is kept; 'dsah add {gallery.path} ... --new' goes on"
 
 
 def shows_progress() -> bool:
@@ -236,7 +239,7 @@ def writable(path: str, *inputs: str | None, picture: bool = False) -> Path:
         raise UsageError(f"{target} has another part in this command; name another output file")
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise UsageError(f"{target}: cannot be written; name a file in an existing folder")
-    if not os.access(target.absolute().parent, os.W_OK):
+    if not os.access(target.resolve().parent, os.W_OK):  # files are written through links
         raise UsageError(f"{target}: cannot be written; its folder is read-only for you")
     if target.exists() and target.suffix.lower() in SUFFIXES and not picture:
         raise UsageError(f"{target} is a picture; name another output file")

@@ -14,10 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 from dsah_infer.cli import options
 from dsah_infer.errors import UsageError
-from dsah_infer.gallery import Gallery
+from dsah_infer.gallery import Gallery, Hit
 from dsah_infer.html import write_result_page
 
 
@@ -48,7 +52,8 @@ def run(args: argparse.Namespace) -> None:
         results = gallery.search(codes, args.k, encoder.contract, mix=args.mix)
         if page is not None:
             write_result_page(page, gallery, encoder, list(zip(paths, results, strict=True)))
-    for path, code, hits in zip(paths, codes, results, strict=True):
+    near = {} if args.json else _as_near(gallery, codes, results, args.k)
+    for row, (path, hits) in enumerate(zip(paths, results, strict=True)):
         if args.json:
             found = [vars(hit) | {"path": gallery.place(hit.path)} for hit in hits]
             print(json.dumps({"query": str(path), "hits": found}))
@@ -56,7 +61,22 @@ def run(args: argparse.Namespace) -> None:
         print(path)
         for rank, hit in enumerate(hits, 1):
             print(f"{rank:5}  distance {hit.distance:3}  {gallery.place(hit.path)}")
-        if hits and len(hits) < (near := gallery.index.count(code[None], hits[-1].distance)[0]):
-            print(f"       {near:,} pictures are within distance {hits[-1].distance}")
+        if near.get(row, 0) > len(hits):
+            print(f"       {near[row]:,} pictures are within distance {hits[-1].distance}")
     if page is not None:
         print(f"wrote {page}", file=sys.stderr if args.json else sys.stdout)
+
+
+def _as_near(
+    gallery: Gallery, codes: npt.NDArray[np.uint8], results: Sequence[Sequence[Hit]], k: int
+) -> dict[int, int]:
+    """By query that has all its hits: how many pictures are as near as the last of them."""
+    by_distance: dict[int, list[int]] = {}
+    for row, hits in enumerate(results):
+        if len(hits) == k:
+            by_distance.setdefault(hits[-1].distance, []).append(row)
+    return {
+        row: int(count)
+        for distance, rows in by_distance.items()
+        for row, count in zip(rows, gallery.index.count(codes[rows], distance), strict=True)
+    }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,7 @@ def read_manifest(path: Path, *, split_seed: int = 0) -> Dataset:
 
     Raises:
         DataError: Missing or empty file, an unreadable line, an unknown split, a missing picture,
-            a picture without label, one that is both a query and searched, or a class without
-            training pictures.
+            a picture without label, or one that is both a query and searched.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such manifest")
@@ -60,7 +60,7 @@ def read_manifest(path: Path, *, split_seed: int = 0) -> Dataset:
         parts = {name: _part(path, rows, classes, name) for name in PARTS}
         train, query = parts["train"], parts["query"]
         gallery = parts["gallery"] if len(parts["gallery"]) else train
-        _check_classes(path, parts, classes)
+        _warn_of_classes(path, parts, classes)
     else:
         train, query = draw_query(_part(path, rows, classes, ""), classes, seed=split_seed)
         gallery, protocol = train, "manifest-drawn"
@@ -144,16 +144,15 @@ def _check(path: Path, rows: list[Row]) -> None:
         known.add(row.split)
 
 
-def _check_classes(path: Path, parts: dict[str, Part], classes: tuple[str, ...]) -> None:
-    """Refuse what class folders refuse: classes that are asked for and never trained on."""
-    trained = parts["train"].targets.any(axis=0)
-    for name in ("query", "gallery"):
-        unknown = np.flatnonzero(parts[name].targets.any(axis=0) & ~trained)
-        if len(parts["train"]) and unknown.size:
-            raise DataError(
-                f"{path}: classes {[classes[i] for i in unknown]} of split {name} have no training "
-                "pictures; name some (protocol open-set:CLASS holds them out of training)"
-            )
+def _warn_of_classes(path: Path, parts: dict[str, Part], classes: tuple[str, ...]) -> None:
+    """Name classes that are asked for and never trained on: open-set data, or a mistake."""
+    known, asked = (parts[name].targets.any(axis=0) for name in ("train", "query"))
+    if (unknown := np.flatnonzero(asked & ~known)).size:
+        warnings.warn(
+            f"{path}: queries of classes {[classes[i] for i in unknown]}, which have no training "
+            "pictures; protocol open-set:CLASS,... reports such queries apart",
+            stacklevel=3,
+        )
 
 
 def _part(path: Path, rows: list[Row], classes: tuple[str, ...], split: str) -> Part:

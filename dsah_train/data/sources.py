@@ -12,6 +12,7 @@ import os
 import stat
 import tarfile
 import threading
+import warnings
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -90,19 +91,28 @@ class FolderSource(Source):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        found, bare = [], []
-        seen: set[str] = set()
+        found, bare, skipped = [], [], []
+        # The folders themselves come first: no link takes the place of one, or goes round.
+        seen = {os.path.realpath(folder) for folder, _, _ in os.walk(path)}
+        root = Path(os.path.realpath(path))
         for folder, below, names in os.walk(path, followlinks=True, onerror=_refuse):
             real = os.path.realpath(folder)
-            if real in seen:  # a link to a folder above it would go round and round
-                below.clear()
-                continue
-            seen.add(real)
+            if real != os.path.normpath(root / Path(folder).relative_to(path)):
+                if real in seen:
+                    skipped.append(folder)
+                    below.clear()
+                    continue
+                seen.add(real)
             below[:] = sorted(name for name in below if not name.startswith("."))
             inside = Path(folder).relative_to(path)
             found += [(inside / name).as_posix() for name in names]
             if not below and not names and folder != str(path):
                 bare.append(inside.as_posix())
+        if skipped:
+            warnings.warn(
+                f"{path}: links to folders that are read anyway are left out: {', '.join(skipped)}",
+                stacklevel=3,
+            )
         self.files = tuple(sorted(filter(_visible, found)))
         self.bare = tuple(sorted(bare))
 

@@ -82,7 +82,7 @@ def carve_validation(part: Part, per_class: int = 10, seed: int = 0) -> tuple[Pa
 
     Raises:
         UsageError: ``per_class`` below 1.
-        DataError: No class has two pictures.
+        DataError: No class has two pictures, or each picture has a label of its own.
     """
     if per_class < 1:
         raise UsageError(f"per_class = {per_class}, allowed: 1 or more")
@@ -91,6 +91,8 @@ def carve_validation(part: Part, per_class: int = 10, seed: int = 0) -> tuple[Pa
     if not counts.any():
         raise DataError("no class has two pictures: nothing can be set aside for validation")
     chosen = draw_per_class(part.targets, counts.tolist(), seed=seed, stream=1, leave=1)
+    if not chosen.size:
+        raise DataError("every picture is the only one of some label: none can be set aside")
     return _split(part, chosen)
 
 

@@ -106,6 +106,9 @@ def test_other_start_weights_are_another_experiment(tmp_path):
         ("csq start_weights=0a0a0a0a0a0a", 2),
         ("csq start_weights=random", 1),
     ]
+    # Empty values of settings are values.
+    nested = [record(tmp_path, "dsah", 16, seed=s, nested=n) for s, n in ((0, ""), (1, "4,16"))]
+    assert [g.name for g in groups_of(*nested)] == ["dsah nested=", "dsah nested=4,16"]
     # A version that did not keep them is taken to agree.
     assert [len(g.runs) for g in groups_of(paths[0], paths[2], paths[3])] == [3]
 

@@ -171,7 +171,11 @@ def test_numbers_of_files_are_numbers(text: str, tmp_path: Path) -> None:
     assert read_file(tmp_path / "my.yaml")["clip"] == 300
 
 
-def test_text_settings_stay_text_on_the_command_line() -> None:
+def test_a_single_length_is_text_in_files_and_on_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text("nested: 48\n")
+    assert Config(**read_file(tmp_path / "my.yaml")).nested == "48"
+    with pytest.raises(ConfigError, match="must be of type str"):
+        Config(protocol=True)  # type: ignore[arg-type]
     line = ["fit", "--data", "x", "--out", "y", "--set"]
     for given in ("nested=48", 'nested="48"'):
         assert config_from(build_parser().parse_args([*line, given])).nested == "48"

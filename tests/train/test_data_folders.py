@@ -212,8 +212,13 @@ def test_every_class_keeps_pictures_to_train_on_whatever_its_labels_share(
     part = Part(tuple(map(str, range(len(rows)))), targets, lambda i: b"")
     sizes = targets.sum(axis=0)
     if (sizes >= 2).any():
-        rest, _ = carve_validation(part, per_class, seed)
-        assert (rest.targets.any(axis=0) == (sizes > 0)).all()
+        try:
+            rest, validation = carve_validation(part, per_class, seed)
+        except DataError:  # then it must be so: each picture has a label of its own
+            assert all((sizes[row.astype(bool)] == 1).any() for row in targets)
+        else:
+            assert len(validation)
+            assert (rest.targets.any(axis=0) == (sizes > 0)).all()
     if (sizes >= 2).all():
         rest, query = draw_query(part, "abcde", seed=seed)
         assert rest.targets.any(axis=0).all()
@@ -230,7 +235,10 @@ def test_two_labels_of_the_same_two_pictures_stay_trainable() -> None:
 
 def test_names_that_are_not_unicode(tmp_path: Path) -> None:
     root = folders(tmp_path / "set", {"a": 4, "b": 4})
-    (root / "a" / "000.png").rename(root / "a" / os.fsdecode(b"\xff.png"))
+    try:
+        (root / "a" / "000.png").rename(root / "a" / os.fsdecode(b"\xff.png"))
+    except OSError:
+        pytest.skip("this file system has no such names")
     dataset = load_dataset(root)
     assert run_key(dataset, None, None) != run_key(load_dataset(root, split_seed=1), None, None)
     assert len({name_digest(name) for name in dataset.train.names}) == len(dataset.train)
@@ -244,7 +252,9 @@ def test_linked_folders_are_classes_and_go_round_once(tmp_path: Path) -> None:
     root = folders(tmp_path / "set", {"a": 4})
     (root / "b").symlink_to(tmp_path / "elsewhere" / "b", target_is_directory=True)
     (root / "a" / "up").symlink_to(root, target_is_directory=True)
-    dataset = load_dataset(root)
+    (root / "0 first").symlink_to(root / "a", target_is_directory=True)  # sorts before it
+    with pytest.warns(UserWarning, match="links to folders that are read anyway are left out: "):
+        dataset = load_dataset(root)
     assert dataset.class_names == ("a", "b")
     assert len(dataset.train) + len(dataset.query) == 8
 

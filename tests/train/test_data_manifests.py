@@ -159,18 +159,19 @@ def test_an_open_set_has_two_unseen_classes_where_it_can(classes: int, held: int
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-def test_classes_that_are_never_trained_are_named(kind: str, tmp_path: Path) -> None:
+def test_classes_that_are_asked_for_and_never_trained_are_named(kind: str, tmp_path: Path) -> None:
     rows = [("1", "a", "train"), ("2", "b", "train"), ("3", "c", "query"), ("4", "a", "query")]
     for name, _, _ in rows:
-        (tmp_path / name).write_bytes(b"x")
+        (tmp_path / name).write_bytes(name.encode())
     if kind == "csv":
         text = "path,label,split\n" + "".join(",".join(row) + "\n" for row in rows)
     else:
         keys = ("path", "label", "split")
         text = "".join(json.dumps(dict(zip(keys, row, strict=True))) + "\n" for row in rows)
     (tmp_path / f"m.{kind}").write_text(text)
-    with pytest.raises(DataError, match=r"classes \['c'\] of split query have no training"):
-        load_dataset(tmp_path / f"m.{kind}")
+    with pytest.warns(UserWarning, match=r"queries of classes \['c'\], which have no training"):
+        dataset = load_dataset(tmp_path / f"m.{kind}", protocol="open-set:c")
+    assert [dataset.class_names[i] for i in dataset.unseen] == ["c"]
 
 
 def test_open_set_draws_a_count_by_seed() -> None:
