@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +69,23 @@ def test_names_of_files_are_text(page: Path) -> None:
     tags = Tags(page.read_text())
     assert not any("onerror" in attrs for _, attrs in tags.found)
     assert "<img src=x onerror=alert(1)>&.png" in tags.text
+
+
+def test_pictures_link_to_their_files(tmp_path: Path, folder: Path, tiny: Path) -> None:
+    names = ["a b#c?.png"]
+    with contextlib.suppress(OSError):  # some file systems have no such names
+        os.link(folder / "00.png", folder / os.fsdecode(b"\xff.png"))
+        names.append(os.fsdecode(b"\xff.png"))
+    os.link(folder / "00.png", folder / names[0])
+    gallery, out = tmp_path / "g.dsah", tmp_path / "pages" / "r.html"
+    out.parent.mkdir()
+    assert main(["index", str(folder), "-m", str(tiny), "-o", str(gallery)]) == 0
+    search = ["search", str(gallery), str(folder / "00.png"), "-k", "30", "--html", str(out)]
+    assert main(search) == 0
+    links = [str(attrs["href"]) for tag, attrs in Tags(out.read_text()).found if tag == "a"]
+    found = {(out.parent / os.fsdecode(unquote_to_bytes(link))).resolve() for link in links}
+    assert found == {path.resolve() for path in folder.iterdir()}
+    assert {folder / name for name in names} <= found
 
 
 def test_a_model_without_saliency_shows_one_view(tmp_path: Path, folder: Path, plain: Path) -> None:
