@@ -41,6 +41,12 @@ CHOICES: dict[str, dict[str, object]] = {
     "normalised, rate 1.5e-3": {"code_norm": True, "lr": 1.5e-3},
     "softer class centres, scale 2": {"centre_scale": 2.0},
     "heavier pair terms, lambda 100": {"lambda_": 100.0},
+    "normalised, step schedule, seen at 256 pixels": {
+        "code_norm": True,
+        "lr": 3e-3,
+        "schedule": "step",
+        "image_size": 256,
+    },
     "24 epochs": {"epochs": 24},
     "the defaults, 12 bits": {"bits": 12},
     "normalised, rate 3e-3, 12 bits": {"bits": 12, "code_norm": True, "lr": 3e-3},
