@@ -37,7 +37,8 @@ def training_curves(metrics_jsonl: PathLike, out_png: PathLike) -> Path:
         _line(cells[0], points, f"{step} ({phase})", steps.index(step), dashed=phase != "select")
     cells[0].set_ylabel("loss")
     cells[0].set_title("Training: mean loss per epoch", loc="left", color=INK)
-    if all(v > 0 for points in losses.values() for v in points.values()):
+    values = [v for points in losses.values() for v in points.values()]
+    if 0 < 10 * min(values) < max(values):  # over less the logarithmic axis would be nearly bare
         cells[0].set_yscale("log")
         plain_ticks(cells[0].yaxis, minor=True)
     for phase, points in maps.items():
