@@ -11,6 +11,7 @@ from results.grids.budget import EPOCHS, SMALL
 __all__ = [
     "GRID",
     "METHODS",
+    "NORMALISED",
     "PAPER_LOSSES",
     "PASSES",
     "RATES",
