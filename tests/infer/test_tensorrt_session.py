@@ -305,7 +305,7 @@ def test_a_missing_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.M
     try:
         import tensorrt  # noqa: F401
     except ImportError:
-        with pytest.raises(MissingDependencyError, match=r"dsah\[tensorrt\]"):
+        with pytest.raises(MissingDependencyError, match=r"\.\[tensorrt\]"):
             Encoder(write_plan(tmp_path))
     else:
         pytest.skip("tensorrt is installed")
