@@ -150,8 +150,8 @@ class Config:
     )
     code_norm: bool = setting(
         False,
-        "batch normalisation in the hash layer, folded into it at export; on for orthohash; with "
-        "--lr 3e-3 dsah learns faster by it",
+        "batch normalisation in the hash layer, folded into it at export; on for dsah (preset "
+        "best) and orthohash",
         of="dsah dsh dpsh dhn hashnet csq orthohash",
     )
     detach_range: bool = setting(
@@ -293,7 +293,7 @@ class Config:
     optimizer: str = setting("adamw", "optimiser", "sgd", "adamw", of=LEARNT)
     lr: float = setting(
         1e-3,
-        "learning rate of new layers; 3e-3 for orthohash under preset best",
+        "learning rate of new layers; 3e-3 for dsah and orthohash under preset best",
         within=(0, 10),
         of=LEARNT,
     )

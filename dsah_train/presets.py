@@ -63,8 +63,12 @@ _OWN: dict[str, dict[str, Any]] = {
     "lsh": {"epochs": 1, "select": False},
 }
 
-#: Under ``best``: normalised hash layers bear a higher rate (chosen by results/rates.py).
-_BEST: dict[str, dict[str, Any]] = {"orthohash": {"lr": 3e-3}}
+#: Under ``best``: batch normalisation balances DSaH's bits, too, and bears a higher rate; chosen on
+#: validation pictures (results/choices.py, results/rates.py).
+_BEST: dict[str, dict[str, Any]] = {
+    "dsah": {"code_norm": True, "lr": 3e-3},
+    "orthohash": {"lr": 3e-3},
+}
 
 #: The simultaneous variant has weights of its own in the paper (Eq. 18).
 _PAPER_JOINT: dict[str, Any] = {"lambda_": 60.0, "alpha": 0.01}

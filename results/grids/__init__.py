@@ -31,7 +31,7 @@ GRIDS: dict[str, Grid] = {
     "rivals-passes": rivals.PASSES,
     "cifar10": cifar10.GRID,
     "flowers17": flowers17.GRID,
-    "flowers17-norm": flowers17.NORMALISED_GRID,
+    "flowers17-plain": flowers17.PLAIN,
     "rivals-full": full.GRID,
     **gpu.GRIDS,
 }

@@ -10,7 +10,13 @@ __all__ = ["GRID", "SMALL_PICTURES"]
 _HEADS = {label: settings for label, settings in METHODS.items() if label != "dsah-paper"}
 # Without attention the two steps are one: only the losses of DSaH's paper preset are left, and the
 # batch at which its pair terms have the paper's weight beside J_reg (D14).
-_HEADS["dsah-paper"] = {"method": "dsah", "pair_power": 1, "centres": 0.0, "batch_size": 32}
+_HEADS["dsah-paper"] = {
+    "method": "dsah",
+    "pair_power": 1,
+    "centres": 0.0,
+    "code_norm": False,
+    "batch_size": 32,
+}
 
 
 def _cells(grid: str) -> tuple[Cell, ...]:

@@ -26,7 +26,7 @@ __all__ = ["TABLES"]
 
 TABLES: dict[str, Callable[[], str]] = {
     "flowers17": flowers17.table,
-    "flowers17-norm": flowers17.normalised_table,
+    "flowers17-plain": flowers17.plain_table,
     "rivals": rivals.table,
     "claim": claim.table,
     "frozen": frozen.table,

@@ -9,7 +9,6 @@ __all__ = ["NAMES", "table"]
 
 NAMES = {
     "dsah": "**DSaH**, preset best",
-    "dsah-norm": "DSaH, hash layer normalised",
     "dsah-paper": "DSaH, losses as published",
     "doh": "DOH",
     "dagh": "DAgH",
@@ -32,13 +31,13 @@ def table() -> str:
         cells = []
         for bits in (12, 48):
             name = f"{label}-{bits}"
-            same = label in ("dsah", "dsah-norm")  # their epochs set the budget of passes
             runs = heads.get(label, {}).get("runs", ())
             head = [f"{run['map_expected']:.4f}" for run in runs if run["bits"] == bits]
             cells += [
                 *(head or ("–",)),
                 shown_map(epochs.get(name)),
-                shown_map((epochs if same else passes).get(name)),
+                # dsah's epochs set the budget of passes
+                shown_map((epochs if label == "dsah" else passes).get(name)),
             ]
         if any(cell != "–" for cell in cells):
             rows.append((NAMES[label], str(trunk_passes(label)), *cells))

@@ -29,7 +29,7 @@ def test_presets_are_valid_and_survive_json(method: str, preset: str) -> None:
 
 def test_wide_trunks_without_normalisation_learn_slower() -> None:
     light, vgg = (Config.with_preset(backbone=name) for name in ("squeezenet1_1", "vgg16"))
-    assert light == Config()
+    assert light == Config(code_norm=True, lr=3e-3)
     assert vgg.trunk_lr < light.trunk_lr
     assert Config.with_preset(backbone="vgg16", trunk_lr=0.5).trunk_lr == 0.5
     assert Config.with_preset(backbone="vgg16", preset="paper").trunk_lr == 0.1

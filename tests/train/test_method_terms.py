@@ -21,7 +21,13 @@ S = similarity(TARGETS).tolist()
 RNG = torch.Generator().manual_seed(0)
 MU, MU_SAL = (1.5 * torch.randn(5, 8, generator=RNG, dtype=torch.float64) for _ in range(2))
 #: Eq. 13 and 14 alone: no class centres, distances as published.
-PUBLISHED = {"centres": 0.0, "pair_power": 1, "alternate": "batch", "warm_start": 0}
+PUBLISHED = {
+    "centres": 0.0,
+    "pair_power": 1,
+    "alternate": "batch",
+    "warm_start": 0,
+    "code_norm": False,
+}
 
 
 def dsah(**changes: object) -> DSaH:
