@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "results")
     parser.add_argument("--out", type=Path, default=ROOT / "results", help="folder of the results")
     parser.add_argument("--list", action="store_true", help="show grids and cells, run nothing")
-    parser.add_argument("--only", default="", help="cells whose name contains this")
+    parser.add_argument("--only", default="", help="this cell, or all that contain it")
     args = parser.parse_args()
     unknown = sorted(set(args.grids) - set(GRIDS))
     if unknown:
@@ -76,14 +76,16 @@ def main() -> None:
         if grid.gpu and not args.list and not torch.cuda.is_available():
             print("  left out: this grid needs a CUDA device")
             continue
+        exact = args.only in {cell.name for cell in grid.cells}
         for cell in grid.cells:
+            chosen = cell.name == args.only if exact else args.only in cell.name
             out = args.out / name / f"{cell.name}.json"
             changed = cell.differs_from(json.loads(out.read_text())) if out.exists() else []
             if args.list:
                 print(f"  {'done' if out.exists() else '    '} {cell.name}")
             if changed:
                 print(f"  {cell.name} was measured with other {', '.join(changed)}: delete {out}")
-            if args.list or out.exists() or args.only not in cell.name:
+            if args.list or out.exists() or not chosen:
                 continue
             data = grid.data
             if not data.startswith("embedded:"):

@@ -1,4 +1,4 @@
-"""DSaH at its full budget, beside the paper's figures, and as it was before its codes were balanced.
+"""DSaH at its full budget, beside the paper's figures, and with a plain hash layer.
 
 All epochs of the defaults: choosing them takes as long again, and chose six or eight of the eight.
 """
