@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dsah_train.config import Config
+
 __all__ = ["Cell", "Grid", "Heads"]
+
+#: Settings that `results.heads` chooses.
+_OF_HEADS = frozenset(
+    {"bits", "epochs", "batch_size", "lr", "seed", "split_seed", "train_trunk", "precision"}
+)
 
 
 @dataclass(frozen=True)
@@ -37,11 +45,6 @@ class Cell:
             else:
                 flags += [f"--{flag}", str(value)]
         return flags
-
-    def differs_from(self, record: Mapping[str, Any]) -> list[str]:
-        """Names of the settings that a result file of this cell has other values of."""
-        kept = record.get("settings", {})
-        return [name for name, value in self.settings.items() if kept.get(name, value) != value]
 
 
 @dataclass(frozen=True)
@@ -75,3 +78,23 @@ class Grid:
     cells: tuple[Cell, ...]
     heads: Heads | None = None
     gpu: bool = False
+
+    def changed(self, cell: Cell, record: Mapping[str, Any]) -> list[str]:
+        """Names of the settings that would have other values if the cell were measured today.
+
+        A default that has changed since counts as well. Settings that the method does not read are
+        left out, and those that heads choose themselves.
+        """
+        kept = record.get("settings")
+        if kept is None:  # cosines of features: nothing is trained
+            return []
+        today = Config.with_preset(**cell.settings)
+        own = _OF_HEADS - set(cell.settings) if self.heads else {"teacher"}
+        return [
+            field.name
+            for field in dataclasses.fields(Config)
+            if today.method in field.metadata["of"]
+            and field.name not in own
+            # Older than the setting: what it is by default was all there was.
+            and kept.get(field.name, field.default) != getattr(today, field.name)
+        ]

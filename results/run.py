@@ -80,7 +80,7 @@ def main() -> None:
         for cell in grid.cells:
             chosen = cell.name == args.only if exact else args.only in cell.name
             out = args.out / name / f"{cell.name}.json"
-            changed = cell.differs_from(json.loads(out.read_text())) if out.exists() else []
+            changed = grid.changed(cell, json.loads(out.read_text())) if out.exists() else []
             if args.list:
                 print(f"  {'done' if out.exists() else '    '} {cell.name}")
             if changed:

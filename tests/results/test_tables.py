@@ -53,7 +53,7 @@ def test_every_cell_has_its_file(name: str) -> None:
 def test_every_file_has_the_settings_of_its_cell(name: str) -> None:
     records = load(name)
     changed = {
-        cell.name: cell.differs_from(records[cell.name])
+        cell.name: GRIDS[name].changed(cell, records[cell.name])
         for cell in GRIDS[name].cells
         if cell.name in records
     }
@@ -62,8 +62,14 @@ def test_every_file_has_the_settings_of_its_cell(name: str) -> None:
 
 def test_a_file_of_other_settings_is_told() -> None:
     cell = Cell("g", "a", {"lr": 0.1, "bits": 12})
-    assert cell.differs_from({"settings": {"lr": 0.2, "bits": 12, "seed": 1}}) == ["lr"]
-    assert cell.differs_from({"settings": {"lr": 0.1, "bits": 12}}) == []
+    grid = Grid("?", "a.zip", 1, (cell,))
+    settings = dataclasses.asdict(Config.with_preset(lr=0.1, bits=12))
+    assert grid.changed(cell, {"settings": settings}) == []
+    assert grid.changed(cell, {"settings": settings | {"lr": 0.2, "arity": 8}}) == ["lr"]
+    # A default that has changed since, and one that there was no setting for.
+    assert grid.changed(cell, {"settings": settings | {"margin": 0.5}}) == ["margin"]
+    del settings["code_norm"]
+    assert grid.changed(cell, {"settings": settings}) == ["code_norm"]
 
 
 def test_a_gain_is_the_difference_of_two_maps() -> None:
