@@ -11,6 +11,7 @@ from results.grids.budget import EPOCHS, SMALL
 __all__ = [
     "GRID",
     "METHODS",
+    "NORMALISED",
     "PAPER_LOSSES",
     "PASSES",
     "RATES",
@@ -42,6 +43,11 @@ METHODS: dict[str, dict[str, object]] = {
     "orthohash": {"method": "orthohash"},
     "itq": {"method": "itq"},
     "lsh": {"method": "lsh"},
+}
+#: Rivals with the hash layer that DSaH and OrthoHash have by default, at rates of their own.
+NORMALISED: dict[str, dict[str, object]] = {
+    f"{label}-norm": {**METHODS[label], "code_norm": True}
+    for label in ("dsh", "dpsh", "dhn", "hashnet", "csq")
 }
 #: Forward passes of a picture through a trunk in one epoch, where there are several: joint training
 #: hashes two views and attends once; by epoch it does both twice; DAgH attends for half its epochs.
