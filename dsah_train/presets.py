@@ -73,12 +73,12 @@ _BEST: dict[str, dict[str, Any]] = {
 #: The simultaneous variant has weights of its own in the paper (Eq. 18).
 _PAPER_JOINT: dict[str, Any] = {"lambda_": 60.0, "alpha": 0.01}
 
-#: Under ``best``: trunks without normalisation layers and with wide fully connected ones lose their
-#: ImageNet weights to the rate that suits the light trunks. Usual values, not measured here.
-_BACKBONE: dict[str, dict[str, Any]] = {
-    "alexnet": {"trunk_lr": 0.1},
-    "vgg16": {"trunk_lr": 0.03},
-}
+#: Under ``best``: the rate itself of trunks without normalisation layers and with wide fully
+#: connected ones, which lose their ImageNet weights to what suits the light trunks. Usual values,
+#: not measured here.
+_TRUNK_RATE = {"alexnet": 1e-4, "vgg16": 3e-5}
+#: What new layers learn at where no preset says otherwise; the default of `Config`.
+_USUAL_RATE = 1e-3
 
 
 def preset_values(preset: str, method: str, backbone: str, alternate: str = "") -> dict[str, Any]:
@@ -92,7 +92,10 @@ def preset_values(preset: str, method: str, backbone: str, alternate: str = "") 
     """
     own = _OWN.get(method, {})
     if preset != "paper":
-        return _BACKBONE.get(backbone, {}) | own | _BEST.get(method, {})
+        best = own | _BEST.get(method, {})
+        if backbone in _TRUNK_RATE:
+            best["trunk_lr"] = round(_TRUNK_RATE[backbone] / best.get("lr", _USUAL_RATE), 4)
+        return best
     if method not in ("dsah", "dagh"):
         return _PAPER_RIVAL | own
     joint = _PAPER_JOINT if method == "dsah" and alternate == "joint" else {}

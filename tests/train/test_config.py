@@ -35,6 +35,15 @@ def test_wide_trunks_without_normalisation_learn_slower() -> None:
     assert Config.with_preset(backbone="vgg16", preset="paper").trunk_lr == 0.1
 
 
+@pytest.mark.parametrize(("backbone", "rate"), [("vgg16", 3e-5), ("alexnet", 1e-4)])
+@pytest.mark.parametrize("method", ["dsah", "orthohash", "csq", "dagh"])
+def test_their_rate_is_the_same_beside_any_hash_layer(
+    method: str, backbone: str, rate: float
+) -> None:
+    config = Config.with_preset(method=method, backbone=backbone)
+    assert config.lr * config.trunk_lr == pytest.approx(rate, rel=0.01)
+
+
 def test_paper_preset_is_the_published_one() -> None:
     config = Config.with_preset(method="dsah", preset="paper")
     assert (config.lambda_, config.alpha, config.batch_size) == (30, 40, 32)
