@@ -22,6 +22,7 @@ from dsah_infer.errors import DeviceError, MissingDependencyError, install_hint
 __all__ = [
     "agree",
     "device",
+    "exchange",
     "gather",
     "is_main",
     "join",
@@ -127,6 +128,45 @@ def gather(own: Tensor, count: int) -> Tensor:
     if processes() == 1:
         return own
     return cast(Tensor, _Gather.apply(own, count))
+
+
+class _Exchange(torch.autograd.Function):
+    """Own rows among those of all processes; backward adds up what all of them ask of own rows."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, rows: slice, count: int) -> Tensor:
+        ctx.rows = rows
+        whole = own.new_zeros((count, *own.shape[1:]))
+        whole[rows] = own
+        dist.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        whole = grads[0].contiguous()
+        dist.all_reduce(whole)
+        return whole[ctx.rows], None, None
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def exchange(own: Tensor) -> tuple[Tensor, slice]:
+    """Rows of all processes, and which of them are own, for layers that look at a whole batch.
+
+    What follows `gather` is the same in every process, and so is its gradient. Here each process
+    goes on with its own rows, and the gradients of all processes are added up.
+
+    Args:
+        own: Rows of this process, any number of them.
+    """
+    rank, world = _world()
+    if world == 1:
+        return own, slice(None)
+    counts = torch.zeros(world, dtype=torch.int64, device=own.device)
+    counts[rank] = len(own)
+    dist.all_reduce(counts)
+    start = int(counts[:rank].sum())
+    rows = slice(start, start + len(own))
+    return cast(Tensor, _Exchange.apply(own, rows, int(counts.sum()))), rows
 
 
 def sum_gradients(parameters: Iterable[Tensor]) -> None:

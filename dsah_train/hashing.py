@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsah_train.backbones import Trunk, load_vgg16_layers, vgg16_features
+from dsah_train.distributed import exchange
 
 __all__ = ["LightHashing", "NormalisedLinear", "PaperHashing"]
 
@@ -19,15 +20,18 @@ class NormalisedLinear(nn.Linear):
 
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__(width, outputs)
-        self.norm: nn.BatchNorm1d | nn.SyncBatchNorm = nn.BatchNorm1d(outputs)
+        self.norm = nn.BatchNorm1d(outputs)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (N, width) to outputs (N, outputs); a batch of one has no spread of its own."""
-        # Of several processes each has a share: all of them must take part, however small it is.
-        together = isinstance(self.norm, nn.SyncBatchNorm)
-        if self.training and (len(features) > 1 or together):
-            normalised: Tensor = self.norm(super().forward(features))
-            return normalised
+        """Features (N, width) to outputs (N, outputs); a batch of one has no spread of its own.
+
+        Of several processes each has a share of the batch, and all of them must take part.
+        """
+        if self.training:
+            outputs, own = exchange(super().forward(features))
+            if len(outputs) > 1:
+                normalised: Tensor = self.norm(outputs)[own]
+                return normalised
         mean, variance = self.norm.running_mean, self.norm.running_var
         assert mean is not None  # kept by every BatchNorm1d that is not told otherwise
         assert variance is not None

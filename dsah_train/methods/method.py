@@ -112,8 +112,8 @@ class Method:
                 network.compile()
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.setup(state)
-        # A frozen trunk uses the statistics that it has; a hash layer learns its own.
-        if self.optimizers and (config.train_trunk or config.code_norm):
+        # A frozen trunk uses the statistics that it has.
+        if self.optimizers and config.train_trunk:
             normalise_together(self.model, self.device)
 
     def setup(self, state: dict[str, Tensor] | None) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from dsah_train.batch_norm import normalise_together, shares_statistics
+from dsah_train.hashing import NormalisedLinear
 from dsah_train.methods.registry import build_method
 from tests.train import tiny
 
@@ -35,7 +36,7 @@ def test_only_several_cards_normalise_together(device: str, count: int, together
 @pytest.mark.usefixtures("two_processes")
 @pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v3_small"])
 def test_on_cuda_layers_are_exchanged_and_the_network_stays_the_same(backbone: str) -> None:
-    settings = tiny.config("dsah", backbone=backbone, **SMALL)
+    settings = tiny.config("dsah", backbone=backbone, code_norm=False, **SMALL)
     method = build_method(settings, 2)
     model, images = method.model.eval(), torch.randn(2, 3, 32, 32)
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -50,6 +51,17 @@ def test_on_cuda_layers_are_exchanged_and_the_network_stays_the_same(backbone: s
     assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
     with torch.no_grad():
         assert torch.equal(model(images).activations, codes)
+
+
+@pytest.mark.usefixtures("two_processes")
+def test_a_hash_layer_keeps_its_own_way_of_normalising_together() -> None:
+    method = build_method(tiny.config("dsah", backbone="resnet18", code_norm=True, **SMALL), 2)
+    (layer,) = (m for m in method.model.modules() if isinstance(m, NormalisedLinear))
+    norm, names = layer.norm, list(method.model.state_dict())
+    normalise_together(method.model, torch.device("cuda"))
+    assert layer.norm is norm
+    assert kinds(method.model) == {nn.SyncBatchNorm, nn.BatchNorm1d}
+    assert list(method.model.state_dict()) == names
 
 
 @pytest.mark.usefixtures("two_processes")
@@ -73,7 +85,7 @@ def test_on_the_cpu_a_warning_says_what_is_different(caplog: pytest.LogCaptureFi
     assert "2 processes on device cpu: each normalises its own share" in caplog.text
     assert kinds(method.model) == {nn.BatchNorm2d}
     caplog.clear()
-    build_method(tiny.config("dpsh", **SMALL), 2)  # squeezenet has no such layers
+    build_method(tiny.config("dsah", code_norm=True, **SMALL), 2)  # none but in the hash layer
     assert not caplog.text
 
 

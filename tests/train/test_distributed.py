@@ -22,12 +22,21 @@ from dsah_train.methods.registry import build_method
 from dsah_train.methods.warm_start import fit_head
 from tests.train import tiny
 
-#: squeezenet has no batch normalisation, and dropout is off; 5 pictures of each of 2 classes share
-#: unevenly. SGD, since AdamW turns a rounding of a tiny gradient into a step of full size.
+#: squeezenet's trunk has no batch normalisation, and dropout is off; 5 pictures of each of two
+#: classes share unevenly. DSaH's hash layer normalises what all processes have. SGD, since AdamW
+#: turns a rounding of a tiny gradient into a step of full size.
 SGD = {"warm_start": 0, "optimizer": "sgd", "lr": 1e-3}
 CASES = {
     "dsah": {**SGD, "batch_size": 5, "colour_jitter": 0.3, "min_area": 0.5},
+    "dsah, plain": {**SGD, "method": "dsah", "batch_size": 5, "code_norm": False},
+    "dsah, by turns": {**SGD, "method": "dsah", "batch_size": 6, "alternate": "batch"},
     "doh": {**SGD, "batch_size": 6},
+    "csq with a normalised hash layer": {
+        **SGD,
+        "method": "csq",
+        "batch_size": 6,
+        "code_norm": True,
+    },
     "dpsh": {**SGD, "lr": 0.1, "batch_size": 10, "nested": "4,8"},
     "dagh": {**SGD, "lr": 0.1, "batch_size": 6},
 }
@@ -49,7 +58,7 @@ torch.distributed.destroy_process_group()
 
 def train(name: str) -> dict[str, Any]:
     """Train one case; the first and last weights and the last epoch's losses."""
-    settings = tiny.config(name, **CASES[name])
+    settings = tiny.config(**({"method": name} | CASES[name]))
     method, data = build_method(settings, 2), tiny.training_set(settings, per_class=5)
     first = {key: value.clone() for key, value in method.model.state_dict().items()}
     for epoch in range(EPOCHS):
@@ -130,11 +139,13 @@ def test_two_processes_equal_one(two_processes: dict[str, Any], name: str) -> No
     two, one = two_processes[name], train(name)
     for step, terms in one["losses"].items():
         assert two["losses"][step] == pytest.approx(terms, rel=1e-4), step
-    moved = 0.0
-    for key, value in one["last"].items():
-        assert torch.allclose(value, two["last"][key], rtol=1e-4, atol=1e-6), key
-        moved = max(moved, float((value - one["first"][key]).abs().max()))
-    assert moved > 1e-4  # far above the tolerance: there was something to get wrong
+    weights = {key: v for key, v in one["last"].items() if not key.endswith("batches_tracked")}
+    moved = {key: float((v - one["first"][key]).abs().max()) for key, v in weights.items()}
+    for key, value in weights.items():
+        # A rounding of 1e-7 in the beginning may become 1e-5 where a tensor moves by .1.
+        apart = float((value - two["last"][key]).abs().max())
+        assert apart < 1e-6 + 0.01 * moved[key], key
+    assert max(moved.values()) > 1e-4  # there was something to get wrong
 
 
 @pytest.mark.slow
