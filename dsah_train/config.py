@@ -151,7 +151,7 @@ class Config:
     code_norm: bool = setting(
         False,
         "batch normalisation in the hash layer, folded into it at export; on for dsah (preset "
-        "best) and orthohash",
+        "best) and orthohash, whose rate is 1e-3 without it",
         of="dsah dsh dpsh dhn hashnet csq orthohash",
     )
     detach_range: bool = setting(
@@ -293,7 +293,7 @@ class Config:
     optimizer: str = setting("adamw", "optimiser", "sgd", "adamw", of=LEARNT)
     lr: float = setting(
         1e-3,
-        "learning rate of new layers; 3e-3 for dsah and orthohash under preset best",
+        "learning rate of new layers; 1e-3 but for dsah and orthohash (preset best)",
         within=(0, 10),
         of=LEARNT,
     )
@@ -366,7 +366,7 @@ class Config:
         preset, method, backbone = (
             changes.get(name, getattr(cls, name)) for name in ("preset", "method", "backbone")
         )
-        values = preset_values(preset, method, backbone, changes.get("alternate", ""))
+        values = preset_values(preset, method, backbone, changes)
         return cls.from_dict(values | changes)
 
     @classmethod

@@ -143,7 +143,7 @@ class _Exchange(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        whole = grads[0].contiguous()
+        whole = grads[0].clone(memory_format=torch.contiguous_format)  # autograd keeps its own
         dist.all_reduce(whole)
         return whole[ctx.rows], None, None
 
@@ -153,20 +153,20 @@ def exchange(own: Tensor) -> tuple[Tensor, slice]:
     """Rows of all processes, and which of them are own, for layers that look at a whole batch.
 
     What follows `gather` is the same in every process, and so is its gradient. Here each process
-    goes on with its own rows, and the gradients of all processes are added up.
+    goes on with its own rows, and the gradients of all processes are added up. All processes must
+    take part.
 
     Args:
         own: Rows of this process, any number of them.
     """
     rank, world = _world()
-    if world == 1:
-        return own, slice(None)
     counts = torch.zeros(world, dtype=torch.int64, device=own.device)
     counts[rank] = len(own)
     dist.all_reduce(counts)
-    start = int(counts[:rank].sum())
+    sizes = counts.tolist()
+    start = sum(sizes[:rank])
     rows = slice(start, start + len(own))
-    return cast(Tensor, _Exchange.apply(own, rows, int(counts.sum()))), rows
+    return cast(Tensor, _Exchange.apply(own, rows, sum(sizes))), rows
 
 
 def sum_gradients(parameters: Iterable[Tensor]) -> None:

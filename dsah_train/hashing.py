@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsah_train.backbones import Trunk, load_vgg16_layers, vgg16_features
-from dsah_train.distributed import exchange
+from dsah_train.distributed import exchange, processes
 
 __all__ = ["LightHashing", "NormalisedLinear", "PaperHashing"]
 
@@ -21,16 +21,23 @@ class NormalisedLinear(nn.Linear):
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__(width, outputs)
         self.norm = nn.BatchNorm1d(outputs)
+        #: Several processes: whether each has a share of the batch, instead of all of its rows.
+        self.shared = True
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (N, width) to outputs (N, outputs); a batch of one has no spread of its own.
 
-        Of several processes each has a share of the batch, and all of them must take part.
+        Where several processes have a share of the batch each, all of them must take part.
         """
         if self.training:
-            outputs, own = exchange(super().forward(features))
-            if len(outputs) > 1:
-                normalised: Tensor = self.norm(outputs)[own]
+            normalised: Tensor
+            outputs = super().forward(features)
+            if self.shared and processes() > 1:
+                outputs, own = exchange(outputs)
+                normalised = self.norm(outputs)[own]
+                return normalised
+            if len(features) > 1:
+                normalised = self.norm(outputs)
                 return normalised
         mean, variance = self.norm.running_mean, self.norm.running_var
         assert mean is not None  # kept by every BatchNorm1d that is not told otherwise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 __all__ = ["preset_values"]
@@ -63,8 +65,8 @@ _OWN: dict[str, dict[str, Any]] = {
     "lsh": {"epochs": 1, "select": False},
 }
 
-#: Under ``best``: batch normalisation balances DSaH's bits, too, and bears a higher rate; chosen on
-#: validation pictures (results/choices.py, results/rates.py).
+#: Under ``best``: batch normalisation balances DSaH's bits, too. What speaks for it, and on which
+#: pictures that was measured: docs/results.md.
 _BEST: dict[str, dict[str, Any]] = {
     "dsah": {"code_norm": True, "lr": 3e-3},
     "orthohash": {"lr": 3e-3},
@@ -81,22 +83,29 @@ _TRUNK_RATE = {"alexnet": 1e-4, "vgg16": 3e-5}
 _USUAL_RATE = 1e-3
 
 
-def preset_values(preset: str, method: str, backbone: str, alternate: str = "") -> dict[str, Any]:
+def preset_values(
+    preset: str, method: str, backbone: str, given: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
     """The settings in which a preset of a method departs from the defaults.
 
     Args:
         preset: ``best`` or ``paper``.
         method: Name of a method.
         backbone: Name of a backbone.
-        alternate: When networks take turns, where that was asked for.
+        given: Settings that were asked for, since some values follow others.
     """
     own = _OWN.get(method, {})
     if preset != "paper":
         best = own | _BEST.get(method, {})
+        if given.get("code_norm") is False:  # a plain hash layer does not bear the higher rate
+            best.pop("lr", None)
         if backbone in _TRUNK_RATE:
-            best["trunk_lr"] = round(_TRUNK_RATE[backbone] / best.get("lr", _USUAL_RATE), 4)
+            rate = given.get("lr")
+            if not (isinstance(rate, int | float) and rate > 0):  # 0, or refused elsewhere
+                rate = best.get("lr", _USUAL_RATE)
+            best["trunk_lr"] = min(round(_TRUNK_RATE[backbone] / rate, 4), 10.0)
         return best
     if method not in ("dsah", "dagh"):
         return _PAPER_RIVAL | own
-    joint = _PAPER_JOINT if method == "dsah" and alternate == "joint" else {}
+    joint = _PAPER_JOINT if method == "dsah" and given.get("alternate") == "joint" else {}
     return _PAPER_DSAH | joint | own

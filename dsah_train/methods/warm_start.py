@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dsah_train.distributed import same_tensor
+from dsah_train.hashing import NormalisedLinear
 
 __all__ = ["fit_head"]
 
@@ -48,6 +49,8 @@ def fit_head(
     mean = features.mean(0)
     features = features - mean
     head.train()
+    if isinstance(head, NormalisedLinear):
+        head.shared = False  # every process has all features, and fits the layer to them
     rng = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -58,6 +61,8 @@ def fit_head(
         value.backward()
         optimizer.step()
         schedule.step()
+    if isinstance(head, NormalisedLinear):
+        head.shared = True
     with torch.no_grad():
         head.bias.sub_(head.weight @ mean)
     for tensor in head.state_dict().values():  # of several processes each has fitted its own

@@ -20,7 +20,7 @@ SWITCHED_BACK: dict[str, dict[str, object]] = {
     "eq18_weights": {"lambda_": 60.0, "alpha": 0.01},
     "attention_start": {"attention_start": "random"},
     "sampler": {"sampler": "random"},
-    "code_norm": {"code_norm": False},
+    "code_norm": {"code_norm": False, "lr": 3e-3},
     "lr": {"lr": 1e-3},
     "code_norm_lr": {"code_norm": False, "lr": 1e-3},
     "optimizer": {"optimizer": "sgd"},

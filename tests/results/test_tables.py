@@ -86,7 +86,7 @@ def test_every_departure_of_best_has_its_ablation() -> None:
     paper = dataclasses.asdict(Config.with_preset(preset="paper"))
     departures = {name for name, value in paper.items() if best[name] != value} - budget
     # `best` trains both networks at once, for which the paper has weights of its own.
-    joint = preset_values("paper", "dsah", "vgg16", alternate="joint")
+    joint = preset_values("paper", "dsah", "vgg16", {"alternate": "joint"})
     weights = {name: joint[name] for name in ("lambda_", "alpha") if best[name] != joint[name]}
     put_back = {
         name: value for settings in SWITCHED_BACK.values() for name, value in settings.items()

@@ -40,8 +40,23 @@ def test_wide_trunks_without_normalisation_learn_slower() -> None:
 def test_their_rate_is_the_same_beside_any_hash_layer(
     method: str, backbone: str, rate: float
 ) -> None:
-    config = Config.with_preset(method=method, backbone=backbone)
-    assert config.lr * config.trunk_lr == pytest.approx(rate, rel=0.01)
+    for given in ({}, {"lr": 2e-3}, {"code_norm": False} if method != "dagh" else {}):
+        config = Config.with_preset(method=method, backbone=backbone, **given)
+        assert config.lr * config.trunk_lr == pytest.approx(rate, rel=0.01)
+
+
+def test_a_plain_hash_layer_learns_at_the_rate_it_bears() -> None:
+    for method in ("dsah", "orthohash"):
+        assert Config.with_preset(method=method).lr == 3e-3
+        assert Config.with_preset(method=method, code_norm=False).lr == 1e-3
+        assert Config.with_preset(method=method, code_norm=False, lr=2e-3).lr == 2e-3
+    assert Config.with_preset(method="csq", code_norm=True).lr == 1e-3
+
+
+@pytest.mark.parametrize("rate", ["fast", -1, float("nan"), None])
+def test_a_wrong_rate_is_named_beside_any_backbone(rate: object) -> None:
+    with pytest.raises(ConfigError, match="lr"):
+        Config.with_preset(backbone="vgg16", lr=rate)
 
 
 def test_paper_preset_is_the_published_one() -> None:
@@ -62,9 +77,10 @@ def test_paper_preset_crops_224_pixels_of_256(method: str) -> None:
 
 def test_settings_of_older_runs_get_the_values_that_they_had() -> None:
     old = json.loads(Config(method="dpsh", min_area=0.5).to_json())
-    del old["max_area"], old["aspect"]
+    del old["max_area"], old["aspect"], old["code_norm"]
     config = Config.from_json(json.dumps(old))
     assert (config.min_area, config.max_area, config.aspect) == (0.5, 1.0, 0.2)
+    assert not config.code_norm
 
 
 @pytest.mark.parametrize(
