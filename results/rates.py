@@ -17,6 +17,7 @@ no warm start; for the published losses also the paper's ratio of pair terms (`R
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -138,6 +139,7 @@ class Trials:
             "starts": self.starts,
             "dsah_around": self.around,
             "dsah_batches": self.batches,
+            "dsah_defaults": dataclasses.asdict(Config.with_preset(**BUDGET)),
             "commits": self.commits,
             "machine": machine(),
         }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from results.tables import (
     ablations,
+    around,
     choices,
     cifar10,
     claim,
@@ -34,6 +35,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "marks": marks.table,
     "ablations": ablations.table,
     "choices": choices.table,
+    "around": around.hash_layers,
+    "batches": around.batches,
     "unseen": unseen.table,
     "student": student.table,
     "nested": nested.table,

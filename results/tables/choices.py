@@ -1,4 +1,4 @@
-"""Other choices at DSaH's full budget, on validation pictures, beside the defaults."""
+"""Other choices at DSaH's full budget, on validation pictures, beside what they change."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from results.choices import CHOICES, SPLITS, path_of
 from results.tables.records import markdown
 
 __all__ = ["table"]
+
+#: What the choices of a plain hash layer are compared with.
+PLAIN = "plain hash layer"
 
 
 def table() -> str:
@@ -22,8 +25,12 @@ def table() -> str:
     for choice, values in measured.items():
         mean = statistics.mean(values)
         bits = CHOICES[choice].get("bits")
-        base = measured.get(f"the defaults, {bits} bits" if bits else "the defaults")
+        plain = CHOICES[choice].get("code_norm") is False and not choice.startswith(PLAIN)
+        beside = (PLAIN if plain else "the defaults") + (f", {bits} bits" if bits else "")
+        base = measured.get(beside)
         over = f"{100 * (mean - statistics.mean(base)):+.1f}" if base else "–"
         splits = ", ".join(f"{s}: {v:.4f}" for s, v in zip(SPLITS, values, strict=True))
-        rows.append((choice, f"{mean:.4f}", splits, "" if values is base else over))
-    return markdown(("choice", "validation MAP", "split seeds", "over the defaults, points"), rows)
+        rows.append(
+            (choice, f"{mean:.4f}", splits, *(("", "") if values is base else (over, beside)))
+        )
+    return markdown(("choice", "validation MAP", "split seeds", "points", "over"), rows)

@@ -14,11 +14,11 @@ import torch
 from dsah_train.config import METHODS as ALL
 from dsah_train.config import Config
 from dsah_train.presets import preset_values
-from results import run, table
+from results import choices, rates, run, table
 from results.cells import Cell, Grid
 from results.grids import GRIDS
 from results.grids.ablations import SWITCHED_BACK
-from results.grids.rivals import METHODS
+from results.grids.rivals import METHODS, RATES
 from results.tables.records import gain, load, map_of
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +58,30 @@ def test_every_file_has_the_settings_of_its_cell(name: str) -> None:
         if cell.name in records
     }
     assert not {cell: names for cell, names in changed.items() if names}
+
+
+@pytest.mark.parametrize("file", sorted(choices.FOLDER.iterdir()), ids=lambda file: file.stem)
+def test_every_choice_is_what_its_file_says(file: Path) -> None:
+    kept = json.loads(file.read_text())
+    choice, split = kept["choice"], kept["settings"]["split_seed"]
+    assert choices.path_of(choice, split) == file
+    settings = {"bits": 48, "split_seed": split, **choices.CHOICES[choice]}
+    cell = Cell("choices", choice, settings)
+    assert Grid("?", "a.zip", 1, (cell,)).changed(cell, kept) == []
+
+
+def test_what_was_tried_around_the_defaults_is_around_those_of_today() -> None:
+    kept = json.loads(RATES["flowers17"].read_text())
+    cell = Cell("rates", "dsah", dict(rates.BUDGET))
+    assert Grid("?", "a.zip", 1, (cell,)).changed(cell, {"settings": kept["dsah_defaults"]}) == []
+
+
+@pytest.mark.parametrize("name", [cell.name for cell in GRIDS["student"].cells])
+def test_students_were_measured_in_the_gallery_of_their_teacher(name: str) -> None:
+    cell = next(cell for cell in GRIDS["student"].cells if cell.name == name)
+    grid, _, teacher = cell.teacher.partition("/")
+    searched = load("student")[name]["measurement"]["gallery_artefact"]
+    assert searched["fingerprint"] == load(grid)[teacher]["measurement"]["artefact"]["fingerprint"]
 
 
 def test_a_file_of_other_settings_is_told() -> None:
