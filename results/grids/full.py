@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from results.cells import Cell, Grid
-from results.grids.rivals import METHODS
+from results.grids.rivals import ENTRIES, learning_rate
 
 __all__ = ["GRID", "LABELS"]
 
-#: Best of all at the small budget with as many passes: the best rate of each is its default.
-LABELS = ("orthohash", "csq", "doh")
+#: Best of all at the small budget with as many passes.
+LABELS = ("orthohash", "csq-norm", "csq", "doh")
 
 GRID = Grid(
     "the strongest rivals on Flower-17 at the full budget",
     "data/flowers17.zip",
     40,
     tuple(
-        Cell("rivals-full", f"{label}-{bits}", {**METHODS[label], "bits": bits, "select": False})
+        Cell(
+            "rivals-full",
+            f"{label}-{bits}",
+            {**ENTRIES[label], "bits": bits, **learning_rate(label), "select": False},
+        )
         for bits in (48, 12)
         for label in LABELS
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from results.cells import Cell, Grid
-from results.grids.rivals import METHODS, learning_rate
+from results.grids.rivals import ENTRIES, learning_rate
 
 __all__ = ["GRIDS"]
 
@@ -15,7 +15,7 @@ def _cell(grid: str, label: str, bits: int, *, data: str = "flowers17", **settin
     # Rates and starts carry over to another budget; weights against its batches do not.
     tried = learning_rate(label, bits, data)
     start = {name: tried[name] for name in ("lr", "trunk_lr", "warm_start") if name in tried}
-    chosen = {**METHODS[label], "bits": bits, **start, **settings}
+    chosen = {**ENTRIES[label], "bits": bits, **start, **settings}
     return Cell(grid, f"{label}-{bits}{seed}", chosen)
 
 
@@ -28,7 +28,7 @@ GRIDS = {
             _cell("rivals-seeds", label, bits, seed=seed, split_seed=seed)
             for seed in (0, 1, 2)
             for bits in _BITS
-            for label in METHODS
+            for label in ENTRIES
         ),
         gpu=True,
     ),

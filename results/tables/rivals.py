@@ -18,6 +18,10 @@ NAMES = {
     "hashnet": "HashNet",
     "csq": "CSQ",
     "orthohash": "OrthoHash",
+    "dpsh-norm": "DPSH, normalised",
+    "dhn-norm": "DHN, normalised",
+    "hashnet-norm": "HashNet, normalised",
+    "csq-norm": "CSQ, normalised",
     "itq": "ITQ (ImageNet features)",
     "lsh": "LSH (ImageNet features)",
 }
