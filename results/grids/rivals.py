@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from results.cells import Cell, Grid
 from results.grids.budget import EPOCHS, SMALL
@@ -61,11 +62,20 @@ NORMALISED: dict[str, dict[str, object]] = {
 }
 
 
+def _kept(data: str) -> dict[str, Any]:
+    """What results/rates.py has found so far."""
+    return json.loads(RATES[data].read_text()) if RATES[data].exists() else {}
+
+
 def _better() -> dict[str, dict[str, object]]:
     """Those of `NORMALISED` that did better on validation pictures than without."""
-    kept = json.loads(RATES["flowers17"].read_text())["validation_map"]
-    best = {label: max(rates.values()) for label, rates in kept.items()}
-    return {k: v for k, v in NORMALISED.items() if best[k] > best[k.removesuffix("-norm")]}
+    rates = _kept("flowers17").get("validation_map", {})
+    best = {label: max(tried.values()) for label, tried in rates.items()}
+    return {
+        label: settings
+        for label, settings in NORMALISED.items()
+        if best.get(label, 0) > best.get(label.removesuffix("-norm"), 1)
+    }
 
 
 #: What is measured at a small budget.
@@ -82,7 +92,7 @@ def learning_rate(label: str, bits: int = 48, data: str = "flowers17") -> dict[s
 
     Nothing where none was chosen. Rates alone are tried at 48 bits, other starts at each length.
     """
-    kept = json.loads(RATES[data].read_text()) if RATES[data].exists() else {}
+    kept = _kept(data)
     tried = list(kept.get("starts", {}).get(label, {}).get(str(bits), []))
     if bits == 48 or not tried:
         rates = kept.get("validation_map", {}).get(label, {})
