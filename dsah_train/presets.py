@@ -97,7 +97,7 @@ def preset_values(
     own = _OWN.get(method, {})
     if preset != "paper":
         best = own | _BEST.get(method, {})
-        if given.get("code_norm") is False:  # a plain hash layer does not bear the higher rate
+        if given.get("code_norm") is False:  # what plain hash layers were measured with
             best.pop("lr", None)
         if backbone in _TRUNK_RATE:
             rate = given.get("lr")

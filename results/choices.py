@@ -30,7 +30,7 @@ from dsah_train.pictures import decode_pictures  # noqa: E402
 from results.provenance import METRIC, commit, machine  # noqa: E402
 from results.trial import trained_map  # noqa: E402
 
-#: A hash layer without batch normalisation, and the rate that it bears.
+#: A hash layer without batch normalisation, and its rate.
 _PLAIN: dict[str, object] = {"code_norm": False, "lr": 1e-3}
 #: Settings that differ from the defaults at 48 bits.
 CHOICES: dict[str, dict[str, object]] = {

@@ -24,7 +24,7 @@ GRID = Grid(
     ),
 )
 PLAIN = Grid(
-    "DSaH on Flower-17 with a plain hash layer and the rate it bears, epochs chosen",
+    "DSaH on Flower-17 with a plain hash layer at its rate, epochs chosen",
     "data/flowers17.zip",
     180,
     tuple(
