@@ -32,7 +32,8 @@ def run_script(name: str, *arguments: object, cwd: Path) -> subprocess.Completed
 def move_bias(source: Path, out: Path, by: float) -> Path:
     """A sealed copy of an exported file in which one bias of the hash layer is another."""
     model = onnx.load(source)
-    bias = next(t for t in model.graph.initializer if t.name.endswith("hash.bias"))
+    (head,) = (node for node in model.graph.node if "activations" in node.output)
+    bias = next(t for t in model.graph.initializer if t.name == head.input[2])
     moved = numpy_helper.to_array(bias).copy()
     moved[3] += by
     bias.CopyFrom(numpy_helper.from_array(moved, bias.name))

@@ -23,7 +23,8 @@ def counted(checkpoint: Checkpoint) -> tuple[int, int]:
     def hook(layer: nn.Module, _: object, out: torch.Tensor) -> None:
         nonlocal macs, parameters
         macs += out[0].numel() * layer.weight[0].numel()
-        parameters += sum(p.numel() for p in layer.parameters())
+        # Of a normalised layer the rest is folded into these.
+        parameters += sum(p.numel() for p in (layer.weight, layer.bias) if p is not None)
 
     layers = [m for m in checkpoint.model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     handles = [layer.register_forward_hook(hook) for layer in layers]

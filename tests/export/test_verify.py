@@ -59,7 +59,7 @@ def test_the_report_holds_every_run(folder: Path, picture_folder: Path) -> None:
 def test_the_budget_decides_the_exit_code(
     folder: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    move_bias(folder / "model.onnx", folder / "moved.onnx", -1e3)
+    move_bias(folder / "model.onnx", folder / "moved.onnx", 1e3)
     arguments = [str(folder / "moved.onnx"), "--against", str(folder / "ckpt.pt"), "--data",
                  str(picture_folder)]  # fmt: skip
     assert verify(arguments) == 1
