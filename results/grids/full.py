@@ -7,7 +7,7 @@ from results.grids.rivals import ENTRIES, learning_rate
 
 __all__ = ["GRID", "LABELS"]
 
-#: Best of all at the small budget with as many passes.
+#: Best of all at the small budget.
 LABELS = ("orthohash", "csq-norm", "csq", "doh")
 
 GRID = Grid(
