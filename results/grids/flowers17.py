@@ -1,6 +1,7 @@
 """DSaH at its full budget, beside the paper's figures, and with a plain hash layer.
 
-All epochs of the defaults: choosing them takes as long again, and chose six or eight of the eight.
+All epochs of the defaults: choosing them takes as long again, and chose six or eight of eight for
+the plain layer.
 """
 
 from __future__ import annotations
