@@ -18,14 +18,15 @@ COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_command_parses(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("my.yaml").write_text("lr: 0.002\nbits: 12\n")
+    Path("my.yaml").write_text("lr: 0.002\nepochs: 5\nbits: 12\n")
     python, dash_m, module, *arguments = shlex.split(command)
     assert (python, dash_m, module) == ("python", "-m", "dsah_train")
     args = build_parser().parse_args(arguments)
     if args.verb == "fit":
         config = config_from(args)
         if args.config:
-            assert (config.lr, config.bits) == (5e-4, 24)  # --set and the flag win over the file
+            # The file wins over the preset, --set and the flag over the file.
+            assert (config.lr, config.epochs, config.bits) == (0.002, 12, 24)
 
 
 def test_every_method_is_in_the_table() -> None:
